@@ -1,0 +1,94 @@
+// A backend: every kernel of the engine for one kind of device, its memory, and an account of what has run.
+// Implementations: kernels/ref (the oracle), kernels/cpu; kernels/cuda and kernels/simt take the same seat.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include "kernels/batch_norm.h"
+#include "kernels/conv.h"
+#include "kernels/elementwise.h"
+#include "kernels/feature.h"
+#include "kernels/loss.h"
+#include "kernels/optimizer.h"
+#include "kernels/pool.h"
+#include "kernels/view.h"
+
+namespace mcn {
+
+/// Bytes handed out by a backend.
+struct MemoryUse {
+  std::size_t current = 0;
+  std::size_t peak = 0;
+};
+
+/// Shapes and dtypes are checked before a kernel is called (engine/ops), so kernels trust them. Calls are ordered: a
+/// kernel sees what earlier calls wrote. A device's stream belongs to its backend object, not to a call.
+class Backend : public ConvKernels,
+                public BatchNormKernels,
+                public ElementwiseKernels,
+                public MatrixKernels,
+                public PoolKernels,
+                public CrossEntropyKernels,
+                public BinaryCrossEntropyKernels,
+                public InfoNceKernels,
+                public L2NormalizeKernels,
+                public PairingKernels,
+                public FeatureBankKernels,
+                public OptimizerKernels {
+ public:
+  explicit Backend(std::string name) : name_(std::move(name)) {}
+  virtual ~Backend() = default;
+  Backend(const Backend&) = delete;
+  Backend& operator=(const Backend&) = delete;
+
+  /// The name that --device takes.
+  [[nodiscard]] const std::string& name() const { return name_; }
+
+  /// Memory aligned to 64 bytes, uninitialised; DeviceError names the size if there is none. bytes may be 0.
+  void* allocate(std::size_t bytes) {
+    void* p = allocate_impl(bytes);
+    const std::size_t now = current_.fetch_add(bytes) + bytes;
+    std::size_t peak = peak_.load();
+    while (now > peak && !peak_.compare_exchange_weak(peak, now)) {
+    }
+    return p;
+  }
+  void release(void* p, std::size_t bytes) noexcept {
+    if (p == nullptr) return;
+    current_.fetch_sub(bytes);
+    release_impl(p, bytes);
+  }
+  [[nodiscard]] MemoryUse memory() const { return {current_.load(), peak_.load()}; }
+  /// Makes the peak start again from what is in use now.
+  void reset_peak() { peak_.store(current_.load()); }
+
+  /// Copies of y.numel() elements. host points to elements of y's dtype.
+  virtual void copy_from_host(const void* host, View y) = 0;
+  virtual void copy_to_host(ConstView x, void* host) = 0;
+  virtual void copy(ConstView x, View y) = 0;
+
+  /// Number of kernels that this backend's own code has run: how a forced backend is proven to have run.
+  [[nodiscard]] std::int64_t kernel_calls() const { return kernel_calls_.load(); }
+
+ protected:
+  virtual void* allocate_impl(std::size_t bytes) = 0;
+  virtual void release_impl(void* p, std::size_t bytes) noexcept = 0;
+  /// Every kernel calls this first.
+  void count_kernel() { kernel_calls_.fetch_add(1, std::memory_order_relaxed); }
+
+ private:
+  std::string name_;
+  std::atomic<std::size_t> current_{0};
+  std::atomic<std::size_t> peak_{0};
+  std::atomic<std::int64_t> kernel_calls_{0};
+};
+
+/// A new `ref` backend: boring loops in float32 and float64, one thread, never optimised.
+std::unique_ptr<Backend> make_ref_backend();
+/// A new `cpu` backend: oneDNN convolutions and OpenMP.
+std::unique_ptr<Backend> make_cpu_backend();
+
+}  // namespace mcn
