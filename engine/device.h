@@ -1,0 +1,16 @@
+// The devices that this build can compute on, by the names that --device takes.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernels/backend.h"
+
+namespace mcn {
+
+/// The backend of a device, made at the first call and kept until the process ends. UsageError for an unknown name.
+Backend& open_device(std::string_view name);
+std::vector<std::string> device_names();
+
+}  // namespace mcn

@@ -1,0 +1,88 @@
+// Affine map of rows: y = x w^T + bias. Bilinear in (x, w), like convolution.
+#include "engine/ops.h"
+#include "engine/ops/check.h"
+
+namespace mcn::ops {
+namespace {
+
+class Linear final : public Operator {
+ public:
+  [[nodiscard]] std::string_view name() const override { return "linear"; }
+
+  Tensor forward(std::span<const Tensor> x) override {
+    check_inputs(name(), x, 2, 1);
+    check_rank(name(), "x", x[0].shape(), 2);
+    check_rank(name(), "weight", x[1].shape(), 2);
+    if (x[0].shape()[1] != x[1].shape()[1])
+      fail(name(), "weight has {} input features, x has {}", x[1].shape()[1], x[0].shape()[1]);
+    const Tensor bias = at(x, 2);
+    bias_shape_ = {x[1].shape()[0]};
+    if (bias) check_shape(name(), "bias", bias.shape(), bias_shape_);
+    x_.value = x[0];
+    w_.value = x[1];
+    Tensor y = output();
+    y.backend().gemm(false, true, x[0], x[1], y, Mode::overwrite);
+    if (bias) y.backend().add_bias(bias, y);
+    return y;
+  }
+
+  Tensors vjp(const Tensor& y_bar, Wanted wanted) override {
+    Backend& backend = y_bar.backend();
+    Tensor x_bar = like_if(wanted[0], x_.value);
+    Tensor w_bar = like_if(wanted[1], w_.value);
+    if (x_bar) backend.gemm(false, false, y_bar, w_.value, x_bar, Mode::overwrite);
+    if (w_bar) backend.gemm(true, false, y_bar, x_.value, w_bar, Mode::overwrite);
+    return {x_bar, w_bar, bias_gradient(y_bar, wanted)};
+  }
+
+  Tensor jvp(std::span<const Tensor> x_dot) override {
+    x_.dot = at(x_dot, 0);
+    w_.dot = at(x_dot, 1);
+    const Tensor bias_dot = at(x_dot, 2);
+    Tensor y_dot = output();
+    Backend& backend = y_dot.backend();
+    if (x_.dot)
+      backend.gemm(false, true, x_.dot, w_.value, y_dot, Mode::overwrite);
+    else if (!w_.dot)
+      backend.fill(0, y_dot);
+    if (w_.dot) backend.gemm(false, true, x_.value, w_.dot, y_dot, x_.dot ? Mode::accumulate : Mode::overwrite);
+    if (bias_dot) backend.add_bias(bias_dot, y_dot);
+    return y_dot;
+  }
+
+  Tensors vjp_dot(const Tensor& y_bar, const Tensor& y_bar_dot, Wanted wanted) override {
+    Backend& backend = y_bar.backend();
+    const Mode second = y_bar_dot ? Mode::accumulate : Mode::overwrite;
+    Tensor x_bar_dot = like_if(wanted[0] && (y_bar_dot || w_.dot), x_.value);
+    if (x_bar_dot) {
+      if (y_bar_dot) backend.gemm(false, false, y_bar_dot, w_.value, x_bar_dot, Mode::overwrite);
+      if (w_.dot) backend.gemm(false, false, y_bar, w_.dot, x_bar_dot, second);
+    }
+    Tensor w_bar_dot = like_if(wanted[1] && (y_bar_dot || x_.dot), w_.value);
+    if (w_bar_dot) {
+      if (y_bar_dot) backend.gemm(true, false, y_bar_dot, x_.value, w_bar_dot, Mode::overwrite);
+      if (x_.dot) backend.gemm(true, false, y_bar, x_.dot, w_bar_dot, second);
+    }
+    return {x_bar_dot, w_bar_dot, y_bar_dot ? bias_gradient(y_bar_dot, wanted) : Tensor()};
+  }
+
+ private:
+  [[nodiscard]] Tensor output() const {
+    return {x_.value.backend(), x_.value.dtype(), {x_.value.shape()[0], w_.value.shape()[0]}};
+  }
+  [[nodiscard]] Tensor bias_gradient(const Tensor& y_bar, Wanted wanted) const {
+    if (!wanted[2]) return {};
+    Tensor bias_bar(y_bar.backend(), y_bar.dtype(), bias_shape_);
+    y_bar.backend().sum_rows(y_bar, bias_bar, Mode::overwrite);
+    return bias_bar;
+  }
+
+  Shape bias_shape_;
+  Saved x_{*this}, w_{*this};
+};
+
+}  // namespace
+
+OperatorPtr linear() { return std::make_unique<Linear>(); }
+
+}  // namespace mcn::ops
