@@ -1,8 +1,6 @@
 // The four sweeps.
 #include "engine/tape.h"
 
-#include <fmt/format.h>
-
 namespace mcn {
 
 Var Tape::variable(Tensor value) {
@@ -34,8 +32,8 @@ Var Tape::apply(std::unique_ptr<Operator> op, std::vector<Var> inputs) {
     values.push_back(std::move(inputs[i].value));
   }
   Tensor y = node.op->forward(values);
-  if (watch_finite_ && first_non_finite_.empty() && !y.backend().all_finite(y))
-    first_non_finite_ = fmt::format("output {} of {}", y.shape().str(), node.op->name());
+  if (watch_finite_ && first_non_finite_.op.empty() && !y.backend().all_finite(y))
+    first_non_finite_ = {std::string(node.op->name()), y.shape(), node.inputs};
   const bool wants = !node.wanted.none();
   const int output = node.output;
   wants_.push_back(wants);

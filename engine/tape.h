@@ -44,10 +44,15 @@ class Tape {
   /// The tangent-forward sweep alone: J v of the value y.
   Tensor jacobian_vector(const Var& y, std::span<const Var> x, std::span<const Tensor> v);
 
-  /// Name of the first recorded value that holds a NaN or an infinity; empty if all are finite. Checks while recording
-  /// from now on, at the cost of a read of every value.
+  /// The first recorded value that holds a NaN or an infinity.
+  struct NonFinite {
+    std::string op;  ///< empty: all values are finite
+    Shape shape;
+    std::vector<int> inputs;  ///< ids of the operator's inputs; variables have the first ids if made first
+  };
+  /// Looks for it while recording from now on, at the cost of a read of every value.
   void watch_finite() { watch_finite_ = true; }
-  [[nodiscard]] const std::string& first_non_finite() const { return first_non_finite_; }
+  [[nodiscard]] const NonFinite& first_non_finite() const { return first_non_finite_; }
 
   [[nodiscard]] std::size_t size() const { return nodes_.size(); }
   /// Bytes kept for later sweeps.
@@ -71,7 +76,7 @@ class Tape {
   int loss_ = -1;
   bool released_ = false;
   bool watch_finite_ = false;
-  std::string first_non_finite_;
+  NonFinite first_non_finite_;
 };
 
 }  // namespace mcn

@@ -1,0 +1,111 @@
+// The inner steps, and the way back through them.
+#include "meta/maml.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace mcn {
+namespace {
+
+// theta - alpha g; parameters without a gradient are shared with theta.
+Tensors inner_step(const Tensors& theta, double alpha, const Tensors& gradient) {
+  Tensors next = theta;
+  axpy(-alpha, gradient, next);
+  return next;
+}
+
+// Names the first value that is not finite, for a loss already known not to be: records it again, watching.
+std::string first_non_finite(const Tensors& theta, const LossFunction& loss, std::span<const std::string> names) {
+  const auto name = [&](std::size_t i) { return i < names.size() ? names[i] : fmt::format("parameter {}", i); };
+  for (std::size_t i = 0; i < theta.size(); ++i)
+    if (theta[i] && !theta[i].backend().all_finite(theta[i])) return name(i);
+  Tape tape;
+  tape.watch_finite();
+  const std::vector<Var> vars = tape.variables(theta);
+  loss(tape, vars);
+  const Tape::NonFinite& found = tape.first_non_finite();
+  std::string text = fmt::format("the output {} of {}", found.shape.str(), found.op);
+  for (const int id : found.inputs)
+    if (id >= 0 && static_cast<std::size_t>(id) < theta.size())
+      return fmt::format("{} with {}", text, name(static_cast<std::size_t>(id)));
+  return text;
+}
+
+}  // namespace
+
+GradientTape gradient_tape(const Tensors& theta, const LossFunction& loss, After after,
+                           std::span<const std::string> names) {
+  GradientTape result;
+  result.theta = result.tape.variables(theta);
+  const Var value = loss(result.tape, result.theta);
+  result.loss = value.value.item();
+  if (!std::isfinite(result.loss))
+    fail<NonFiniteError>("loss", "is {}; the first tensor that is not finite is {}", result.loss,
+                         first_non_finite(theta, loss, names));
+  result.gradient = result.tape.backward(value, result.theta, after);
+  return result;
+}
+
+MetaGradient meta_gradient(const Tensors& theta, const LossFunction& support, const LossFunction& query,
+                           const MamlConfig& config, const LossFunction& first_support) {
+  const int steps = config.inner_steps;
+  const double alpha = config.inner_lr;
+  if (steps < 0) fail("maml", "inner steps must not be negative, got {}", steps);
+  if (!std::isfinite(alpha)) fail("maml", "inner learning rate must be finite, got {}", alpha);
+  const bool keep_tapes = config.second_order && config.inner_tape == InnerTape::keep;
+
+  MetaGradient result;
+  std::vector<Tensors> thetas{theta};  // theta_0 .. theta_K; all are needed to record again, else only the last
+  std::vector<GradientTape> tapes;     // of theta_0 .. theta_{K-1}, if kept
+  Tensors first_gradient;              // g_S(theta_0)
+  std::size_t kept_bytes = 0;
+  for (int k = 0; k < steps; ++k) {
+    const LossFunction& loss = k == 0 && first_support ? first_support : support;
+    GradientTape step =
+        gradient_tape(thetas.back(), loss, keep_tapes ? After::keep : After::release, config.parameter_names);
+    result.support_losses.push_back(step.loss);
+    thetas.push_back(inner_step(thetas.back(), alpha, step.gradient));
+    if (k == 0 && config.objective == OuterObjective::support_and_query) first_gradient = step.gradient;
+    if (keep_tapes) {
+      step.gradient.clear();
+      kept_bytes += step.tape.saved_bytes();
+      tapes.push_back(std::move(step));
+    } else if (!config.second_order) {
+      thetas.erase(thetas.begin(), thetas.end() - 1);
+    }
+  }
+  if (steps == 0 && config.objective == OuterObjective::support_and_query) {
+    GradientTape step =
+        gradient_tape(theta, first_support ? first_support : support, After::release, config.parameter_names);
+    result.support_losses.push_back(step.loss);
+    first_gradient = std::move(step.gradient);
+  }
+
+  GradientTape outer = gradient_tape(thetas.back(), query, After::release, config.parameter_names);
+  result.query_loss = outer.loss;
+  result.tape_bytes = kept_bytes;
+  Tensors v = std::move(outer.gradient);
+  if (config.second_order) {
+    for (int k = steps - 1; k >= 0; --k) {
+      thetas.pop_back();
+      if (!keep_tapes) {
+        tapes.push_back(gradient_tape(thetas.back(), support, After::keep, config.parameter_names));
+        tapes.back().gradient.clear();
+        result.tape_bytes = std::max(result.tape_bytes, tapes.back().tape.saved_bytes());
+      }
+      GradientTape& step = tapes.back();
+      const Tensors hv = step.tape.hessian_vector(step.theta, v, After::release);
+      axpy(-alpha, hv, v);
+      tapes.pop_back();
+    }
+  }
+  if (config.objective == OuterObjective::support_and_query) {
+    Tensors total = std::move(first_gradient);
+    axpy(config.beta, v, total);
+    v = std::move(total);
+  }
+  result.gradient = std::move(v);
+  return result;
+}
+
+}  // namespace mcn

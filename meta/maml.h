@@ -1,0 +1,64 @@
+// MAML's meta-gradient with explicit second-order terms (Finn et al., "Model-agnostic meta-learning", ICML 2017):
+//   theta_{k+1} = theta_k - alpha g_S(theta_k);   v = g_Q(theta_K);   for k = K-1 .. 0:  v -= alpha H_S(theta_k) v.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "engine/tape.h"
+
+namespace mcn {
+
+/// Records a loss of one element on a tape as a function of the parameters. Called again for the same parameters it
+/// must record the same loss, bit for bit.
+using LossFunction = std::function<Var(Tape&, std::span<const Var> theta)>;
+
+/// Whether the tapes of the inner steps are kept for their Hessian products or recorded again one at a time.
+enum class InnerTape : std::uint8_t {
+  keep,      ///< fastest; memory grows with the number of inner steps
+  recompute  ///< one more forward and backward pass a step; one tape at a time (only theta_k itself is kept a step)
+};
+
+/// The objective of the outer update.
+enum class OuterObjective : std::uint8_t {
+  query,             ///< L_Q(theta_K(theta))
+  support_and_query  ///< L_S(theta) + beta L_Q(theta_K(theta))
+};
+
+struct MamlConfig {
+  int inner_steps = 1;       ///< K; 0: the plain gradient of the query loss
+  double inner_lr = 0.01;    ///< alpha1
+  bool second_order = true;  ///< false: first-order MAML, H = 0
+  InnerTape inner_tape = InnerTape::keep;
+  OuterObjective objective = OuterObjective::query;
+  double beta = 1;                           ///< weight of L_Q in support_and_query
+  std::vector<std::string> parameter_names;  ///< for errors; may be empty
+};
+
+struct MetaGradient {
+  std::vector<double> support_losses;  ///< L_S(theta_k) for k = 0 .. K-1
+  double query_loss = 0;               ///< L_Q(theta_K)
+  Tensors gradient;            ///< of the outer objective at theta; absent where it does not depend on a parameter
+  std::size_t tape_bytes = 0;  ///< the most that tapes held for later sweeps at once
+};
+
+/// A tape that holds a loss at given parameters, swept back once.
+struct GradientTape {
+  Tape tape;
+  std::vector<Var> theta;
+  double loss = 0;
+  Tensors gradient;
+};
+
+/// The loss and its gradient at theta; with After::keep the tape serves Hessian products afterwards. NonFiniteError,
+/// naming the first tensor that is not finite, if the loss is not finite; names are theta's, and may be empty.
+GradientTape gradient_tape(const Tensors& theta, const LossFunction& loss, After after,
+                           std::span<const std::string> names = {});
+
+/// `first_support`, if given, records the support loss of the very first pass in place of `support` (its batch
+/// statistics are the ones that running statistics learn from). UsageError for K < 0 or an alpha that is not finite.
+MetaGradient meta_gradient(const Tensors& theta, const LossFunction& support, const LossFunction& query,
+                           const MamlConfig& config, const LossFunction& first_support = {});
+
+}  // namespace mcn
