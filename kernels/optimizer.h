@@ -7,11 +7,9 @@
 
 namespace mcn {
 
-/// torch.optim.SGD: d = gradient + weight_decay p; buffer = momentum buffer + d (buffer = d at the first step);
-/// p -= lr buffer.
+/// torch.optim.SGD: d = gradient + weight_decay p; buffer = momentum buffer + d; p -= lr buffer. Buffers start at zero.
 struct SgdParams {
   double lr = 0.01, momentum = 0.9;
-  bool first_step = false;
 };
 
 /// torch.optim.AdamW: p *= 1 - lr weight_decay; m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2;

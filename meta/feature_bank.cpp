@@ -1,0 +1,94 @@
+// Drawing negatives from the bank or queue, and keeping it up to date.
+#include "meta/feature_bank.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "engine/random.h"
+
+namespace mcn {
+namespace {
+constexpr std::uint64_t start_stream = 0xBA4C;
+constexpr std::uint64_t draw_stream = 0xBA4D;
+}  // namespace
+
+FeatureBank::FeatureBank(const FeatureBankConfig& config, std::int64_t videos, std::int64_t feature_size,
+                         Backend& backend, DType dtype, std::uint64_t seed)
+    : config_(config), seed_(seed) {
+  if (config.kind == BankKind::none) return;
+  if (config.size < 1) fail("bank", "size must be positive, got {}", config.size);
+  if (!(config.momentum >= 0 && config.momentum <= 1))
+    fail("bank", "momentum must be in [0, 1], got {}", config.momentum);
+  const std::int64_t rows = config.kind == BankKind::memory ? videos : config.size;
+  std::vector<double> values;
+  values.reserve(static_cast<std::size_t>(rows * feature_size));
+  Philox random(seed, start_stream);
+  for (std::int64_t r = 0; r < rows; ++r) {
+    double squares = 0;
+    for (std::int64_t c = 0; c < feature_size; ++c) {
+      values.push_back(random.normal());
+      squares += values.back() * values.back();
+    }
+    for (auto v = values.end() - feature_size; v != values.end(); ++v) *v /= std::sqrt(squares);
+  }
+  features_ = Tensor::from(backend, dtype, {rows, feature_size}, std::span<const double>(values));
+  if (config.kind == BankKind::memory) {
+    ids_.resize(static_cast<std::size_t>(rows));
+    std::iota(ids_.begin(), ids_.end(), 0);
+  }
+}
+
+ops::InfoNceBank FeatureBank::negatives(std::int64_t iteration, std::span<const std::int64_t> videos) const {
+  if (ids_.empty()) return {};
+  Backend& backend = features_.backend();
+  const auto rows = static_cast<std::int64_t>(ids_.size());
+  if (config_.kind == BankKind::queue)
+    return {features_.rows(0, rows).clone(), Tensor::from(backend, ids_), Tensor::from(backend, videos)};
+  std::vector<std::int64_t> drawn(ids_);
+  if (config_.size < rows) {
+    // The first `size` of a Fisher-Yates shuffle: distinct rows, each set equally likely.
+    Philox random(seed_, hash_stream(draw_stream, iteration));
+    for (std::int64_t i = 0; i < config_.size; ++i)
+      std::swap(drawn[static_cast<std::size_t>(i)], drawn[static_cast<std::size_t>(i + random.below(rows - i))]);
+    drawn.resize(static_cast<std::size_t>(config_.size));
+  }
+  const Tensor ids = Tensor::from(backend, drawn);
+  Tensor chosen(backend, features_.dtype(), {ids.numel(), features_.shape()[1]});
+  backend.gather_rows(features_, ids, chosen);
+  return {chosen, ids, Tensor::from(backend, videos)};
+}
+
+void FeatureBank::update(const Tensor& z, std::span<const std::int64_t> videos) {
+  if (config_.kind == BankKind::none) return;
+  if (z.shape()[0] != static_cast<std::int64_t>(videos.size()))
+    fail("bank", "{} features of {} videos", z.shape()[0], videos.size());
+  Backend& backend = features_.backend();
+  if (config_.kind == BankKind::memory) {
+    backend.update_rows(config_.momentum, z, Tensor::from(backend, videos), features_);
+    return;
+  }
+  for (std::size_t i = 0; i < videos.size(); ++i) {
+    const auto row = static_cast<std::int64_t>(i);
+    backend.copy(z.rows(row, row + 1), features_.rows(next_, next_ + 1));
+    if (static_cast<std::int64_t>(ids_.size()) == next_)
+      ids_.push_back(videos[i]);
+    else
+      ids_[static_cast<std::size_t>(next_)] = videos[i];
+    next_ = (next_ + 1) % config_.size;
+  }
+}
+
+void FeatureBank::restore(const State& state) {
+  if (bool(state.features) != bool(features_) || (features_ && state.features.shape() != features_.shape()))
+    fail<DataError>("bank", "checkpoint has features {}, this run {}", state.features.shape().str(),
+                    features_.shape().str());
+  const auto rows = features_ ? features_.shape()[0] : 0;
+  if (static_cast<std::int64_t>(state.ids.size()) > rows || state.next < 0 || state.next > rows)
+    fail<DataError>("bank", "checkpoint has {} ids and next row {} for {} rows", state.ids.size(), state.next, rows);
+  features_ = state.features;
+  ids_ = state.ids;
+  next_ = state.next;
+}
+
+}  // namespace mcn

@@ -1,0 +1,218 @@
+// One training iteration, and what a checkpoint holds.
+#include "meta/trainer.h"
+
+#include <chrono>
+#include <cmath>
+#include <cstring>
+
+namespace mcn {
+namespace {
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+std::vector<std::string> names_of(const ParameterSpecs& specs) {
+  std::vector<std::string> names;
+  for (const ParameterSpec& spec : specs) names.push_back(spec.name);
+  return names;
+}
+
+}  // namespace
+
+Trainer::Trainer(TrainConfig config, const Dataset& dataset, Backend& backend, const std::string& resume)
+    : config_(std::move(config)),
+      backend_(backend),
+      model_(config_.model),
+      state_(initial_state(model_, backend, config_.dtype, config_.loader.seed)),
+      optimizer_(config_.optimizer, model_.parameters()),
+      bank_(config_.bank, static_cast<std::int64_t>(dataset.videos.size()), model_.feature_size(), backend,
+            config_.dtype, config_.loader.seed) {
+  const std::int64_t least = config_.method == Method::mcn ? 4 : 2;
+  if (config_.loader.batch < least)
+    fail("train", "batch must be at least {} videos ({}), got {}", least,
+         config_.method == Method::mcn ? "2 in S and 2 in Q" : "InfoNCE needs a negative", config_.loader.batch);
+  if (config_.method == Method::contrastive) config_.objective.lambda = 0;
+  if (config_.method != Method::mcn) {
+    config_.maml.inner_steps = 0;
+    config_.maml.objective = OuterObjective::query;
+  } else if (config_.maml.inner_steps < 1) {
+    fail("train", "method mcn needs at least 1 inner step, got {}", config_.maml.inner_steps);
+  }
+  config_.maml.parameter_names = names_of(model_.parameters());
+  if (!resume.empty()) load(resume);
+  config_.loader.first_iteration = iteration_;
+  loader_ = std::make_unique<Loader>(dataset, config_.loader);
+}
+
+ClipSet Trainer::clip_set(const Batch& batch, std::int64_t begin, std::int64_t end) const {
+  const LoaderConfig& loader = config_.loader;
+  const std::int64_t size = loader.augment.size;
+  const auto clip = static_cast<std::size_t>(loader.clip.frames * size * size * 3);
+  const auto first = static_cast<std::size_t>(begin) * clip;
+  const auto count = static_cast<std::size_t>(end - begin) * clip;
+  Tensor clips(backend_, config_.dtype, {2 * (end - begin), loader.clip.frames, size, size, 3});
+  const auto fill = [&](const std::vector<float>& view, std::int64_t row) {
+    const Tensor rows = Tensor::from(backend_, config_.dtype, {end - begin, loader.clip.frames, size, size, 3},
+                                     std::span<const float>(view).subspan(first, count));
+    backend_.copy(rows, clips.rows(row, row + end - begin));
+  };
+  fill(batch.view_a, 0);
+  fill(batch.view_b, end - begin);
+  const std::span<const std::int64_t> videos(batch.videos);
+  return {clips, bank_.negatives(batch.iteration, videos.subspan(static_cast<std::size_t>(begin),
+                                                                 static_cast<std::size_t>(end - begin)))};
+}
+
+void Trainer::update_running_statistics(const std::vector<ops::BatchStatistics>& batch) {
+  const double m = config_.running_momentum;
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    const std::vector<double> variance = batch[i].unbiased_variance();
+    RunningStatistics& running = state_.running[i];
+    backend_.scale(1 - m, running.mean, running.mean);
+    backend_.axpy(m, batch[i].mean, running.mean);
+    backend_.scale(1 - m, running.variance, running.variance);
+    backend_.axpy(m, Tensor::from(backend_, config_.dtype, running.variance.shape(), std::span<const double>(variance)),
+                  running.variance);
+  }
+}
+
+void Trainer::update_bank(const Tensor& z, std::span<const std::int64_t> videos) {
+  // A video's feature is the mean of its two views; the bank normalises it.
+  const std::int64_t n = z.shape()[0] / 2;
+  Tensor mean = z.rows(0, n).clone();
+  backend_.axpy(1, z.rows(n, 2 * n), mean);
+  Tensor unit = Tensor::like(mean);
+  Tensor norm(backend_, config_.dtype, {n});
+  backend_.l2_normalize_forward(1e-12, mean, unit, norm);
+  bank_.update(unit, videos);
+}
+
+IterationMetrics Trainer::step() {
+  const auto start = std::chrono::steady_clock::now();
+  const Batch batch = loader_->next();
+  IterationMetrics metrics;
+  metrics.iteration = iteration_;
+  metrics.wait_seconds = seconds_since(start);
+  metrics.decode_ms = batch.decode_ms;
+  metrics.learning_rate = learning_rate(config_.optimizer, iteration_, config_.iterations);
+
+  const auto videos = static_cast<std::int64_t>(batch.videos.size());
+  const bool bilevel = config_.method == Method::mcn;
+  const std::int64_t half = bilevel ? videos / 2 : 0;
+  std::vector<ops::BatchStatistics> statistics;
+  const auto loss_on = [&](const ClipSet& set, NormPass norm, ObjectiveParts* parts) -> LossFunction {
+    return [this, &set, norm, parts](Tape& tape, std::span<const Var> theta) {
+      return mcn_loss(tape, theta, model_, set, config_.objective, norm, parts);
+    };
+  };
+  const ClipSet query_set = clip_set(batch, half, videos);
+  ClipSet support_set;
+  ObjectiveParts support_parts;
+  LossFunction support, first_support;
+  if (bilevel) {
+    support_set = clip_set(batch, 0, half);
+    support = loss_on(support_set, {}, nullptr);
+    first_support = loss_on(support_set, {.collect = &statistics}, &support_parts);
+  }
+  const NormPass query_pass{.collect = bilevel ? nullptr : &statistics};
+  MetaGradient meta;
+  try {
+    meta = meta_gradient(state_.theta, support, loss_on(query_set, query_pass, &metrics.query), config_.maml,
+                         first_support);
+    const ParameterSpecs& specs = model_.parameters();
+    for (std::size_t i = 0; i < specs.size(); ++i)
+      if (meta.gradient[i] && !backend_.all_finite(meta.gradient[i]))
+        fail<NonFiniteError>("gradient", "the first tensor that is not finite is the gradient of {}", specs[i].name);
+  } catch (const NonFiniteError& error) {
+    fail<NonFiniteError>("train", "iteration {}: {}", iteration_, error.what());
+  }
+
+  optimizer_.step(state_.theta, meta.gradient, metrics.learning_rate);
+  update_running_statistics(statistics);
+  const std::span<const std::int64_t> ids(batch.videos);
+  if (config_.bank.kind != BankKind::none) {
+    if (bilevel) update_bank(support_parts.z, ids.first(static_cast<std::size_t>(half)));
+    update_bank(metrics.query.z, ids.subspan(static_cast<std::size_t>(half)));
+  }
+  if (bilevel) metrics.support = support_parts;
+  if (!meta.support_losses.empty()) metrics.support_loss = meta.support_losses.front();
+  metrics.query_loss = meta.query_loss;
+  metrics.gradient_norm = std::sqrt(dot(meta.gradient, meta.gradient));
+  metrics.seconds = seconds_since(start);
+  ++iteration_;
+  return metrics;
+}
+
+ModelDescription Trainer::description() const {
+  const LoaderConfig& loader = config_.loader;
+  return {config_.model,       loader.clip.frames,           loader.clip.stride,
+          loader.augment.size, loader.augment.resize_height, loader.augment.resize_width,
+          config_.loader.seed};
+}
+
+void Trainer::save(const std::string& path) {
+  const ParameterSpecs& specs = model_.parameters();
+  for (std::size_t i = 0; i < specs.size(); ++i)
+    if (!backend_.all_finite(state_.theta[i]))
+      fail<NonFiniteError>("train", "iteration {}: the first tensor that is not finite is {}", iteration_,
+                           specs[i].name);
+  SafetensorsFile file;
+  put_description(file, description());
+  put_model(file, model_, state_);
+  for (const auto& [list, moments] : optimizer_.state())
+    for (std::size_t i = 0; i < moments->size(); ++i)
+      if ((*moments)[i]) put(file, "optimizer." + list + "." + specs[i].name, (*moments)[i]);
+  const FeatureBank::State bank = bank_.state();
+  if (bank.features) {
+    put(file, "bank.features", bank.features);
+    SafetensorsEntry ids{DType::i64, {static_cast<std::int64_t>(bank.ids.size())}, {}};
+    ids.data.resize(bank.ids.size() * sizeof(std::int64_t));
+    if (!bank.ids.empty()) std::memcpy(ids.data.data(), bank.ids.data(), ids.data.size());
+    file.tensors["bank.ids"] = std::move(ids);
+  }
+  file.metadata["progress"] = nlohmann::json{
+      {"iteration", iteration_},
+      {"optimizer_steps", optimizer_.steps()},
+      {"bank_next", bank.next}}.dump();
+  write_safetensors(path, file);
+}
+
+void Trainer::load(const std::string& path) {
+  const SafetensorsFile file = read_safetensors(path);
+  const nlohmann::json ours = description().to_json();
+  const nlohmann::json theirs = describe(file, path).to_json();
+  for (const auto& [key, value] : ours.items())
+    if (theirs.at(key) != value)
+      fail<DataError>("checkpoint", "{}: {} is {}, this run's is {}", path, key, theirs.at(key).dump(), value.dump());
+  state_ = take_model(file, path, model_, backend_, config_.dtype);
+  const ParameterSpecs& specs = model_.parameters();
+  for (const auto& [list, moments] : optimizer_.state())
+    for (std::size_t i = 0; i < moments->size(); ++i) {
+      const std::string name = "optimizer." + list + "." + specs[i].name;
+      if (file.tensors.contains(name)) (*moments)[i] = take(file, path, name, specs[i].shape, backend_, config_.dtype);
+    }
+  const auto found = file.metadata.find("progress");
+  const auto progress =
+      found == file.metadata.end() ? nlohmann::json() : nlohmann::json::parse(found->second, nullptr, false);
+  FeatureBank::State bank = bank_.state();
+  try {
+    iteration_ = progress.at("iteration").get<std::int64_t>();
+    optimizer_.set_steps(progress.at("optimizer_steps").get<std::int64_t>());
+    bank.next = progress.at("bank_next").get<std::int64_t>();
+  } catch (const nlohmann::json::exception&) {
+    fail<DataError>("checkpoint", "{}: it does not say how far training had come", path);
+  }
+  if (iteration_ < 0) fail<DataError>("checkpoint", "{}: iteration is {}", path, iteration_);
+  if (bank.features) {
+    bank.features = take(file, path, "bank.features", bank.features.shape(), backend_, config_.dtype);
+    const auto ids = file.tensors.find("bank.ids");
+    if (ids == file.tensors.end() || ids->second.dtype != DType::i64)
+      fail<DataError>("checkpoint", "{}: no i64 tensor \"bank.ids\"", path);
+    bank.ids.resize(ids->second.data.size() / sizeof(std::int64_t));
+    if (!bank.ids.empty()) std::memcpy(bank.ids.data(), ids->second.data.data(), ids->second.data.size());
+    bank_.restore(bank);
+  }
+}
+
+}  // namespace mcn

@@ -1,0 +1,81 @@
+// Training: draws S and Q from the loader, takes the (meta-)gradient of the two-branch objective, updates theta.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "data/loader.h"
+#include "meta/checkpoint.h"
+#include "meta/feature_bank.h"
+#include "meta/maml.h"
+#include "meta/objective.h"
+#include "meta/optimizer.h"
+
+namespace mcn {
+
+/// The rows of the claim's minimum ablation (paper.md). contrastive: InfoNCE alone; joint: both losses on all videos,
+/// no bilevel step; mcn: both stages.
+enum class Method : std::uint8_t { contrastive, joint, mcn };
+
+struct TrainConfig {
+  McnModelConfig model;
+  ObjectiveConfig objective;
+  Method method = Method::mcn;
+  MamlConfig maml;
+  FeatureBankConfig bank;
+  OptimizerConfig optimizer;
+  LoaderConfig loader;
+  std::int64_t iterations = 1000;
+  double running_momentum = 0.1;  ///< of running statistics, torch's: new = (1 - m) old + m batch
+  DType dtype = DType::f32;
+};
+
+/// One iteration's figures. Losses of S are at theta, those of Q at theta_K; without a bilevel step, all videos count
+/// as Q and S has none.
+struct IterationMetrics {
+  std::int64_t iteration = 0;
+  std::optional<ObjectiveParts> support;
+  ObjectiveParts query;
+  double support_loss = 0, query_loss = 0;
+  double learning_rate = 0;
+  double gradient_norm = 0;
+  double seconds = 0;       ///< of the whole iteration
+  double wait_seconds = 0;  ///< of it, spent waiting for the loader
+  double decode_ms = 0;     ///< that loader threads spent on this batch
+};
+
+class Trainer {
+ public:
+  /// The data set must outlive the trainer. resume: path of a checkpoint to go on from, or empty.
+  Trainer(TrainConfig config, const Dataset& dataset, Backend& backend, const std::string& resume = {});
+
+  /// One iteration. NonFiniteError names the iteration and the first tensor that is not finite, and leaves the
+  /// parameters as they were.
+  IterationMetrics step();
+
+  /// Iterations done.
+  [[nodiscard]] std::int64_t iteration() const { return iteration_; }
+  [[nodiscard]] const ModelState& state() const { return state_; }
+  [[nodiscard]] const McnModel& model() const { return model_; }
+  [[nodiscard]] ModelDescription description() const;
+
+  /// Writes a checkpoint atomically. NonFiniteError, and nothing written, if a parameter is not finite.
+  void save(const std::string& path);
+
+ private:
+  [[nodiscard]] ClipSet clip_set(const Batch& batch, std::int64_t begin, std::int64_t end) const;
+  void update_running_statistics(const std::vector<ops::BatchStatistics>& batch);
+  void update_bank(const Tensor& z, std::span<const std::int64_t> videos);
+  void load(const std::string& path);
+
+  TrainConfig config_;
+  Backend& backend_;
+  McnModel model_;
+  ModelState state_;
+  Optimizer optimizer_;
+  FeatureBank bank_;
+  std::int64_t iteration_ = 0;
+  std::unique_ptr<Loader> loader_;
+};
+
+}  // namespace mcn

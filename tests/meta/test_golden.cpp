@@ -1,0 +1,120 @@
+// PyTorch's word, in float64: gradients and second-order meta-gradients of R(2+1)D on a problem that formulas fill
+// (tests/golden/make_golden.py wrote the numbers).
+#include <cmath>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "engine/device.h"
+#include "meta/maml.h"
+#include "models/video_resnet.h"
+#include "tests/catch.h"
+
+namespace mcn {
+namespace {
+
+std::vector<double> wave(std::int64_t count, double phase) {
+  std::vector<double> values(static_cast<std::size_t>(count));
+  for (std::int64_t i = 0; i < count; ++i)
+    values[static_cast<std::size_t>(i)] = std::sin(0.7 * static_cast<double>(i) + phase);
+  return values;
+}
+
+// make_golden.py's filled(): values in PyTorch's order for a tensor of our shape.
+Tensor filled(Backend& backend, const ParameterSpec& spec, std::size_t number) {
+  std::vector<double> values = wave(spec.shape.numel(), static_cast<double>(number));
+  double scale = 0.2;
+  double shift = spec.name.ends_with(".weight") ? 1.0 : 0.0;
+  if (spec.shape.rank() == 5) {
+    const Shape& s = spec.shape;
+    scale = std::sqrt(4.0 / static_cast<double>(s.o() * s.kd() * s.kh() * s.kw()));
+    shift = 0;
+  } else if (spec.name == "fc.weight") {
+    scale = 0.05;
+    shift = 0;
+  }
+  for (double& v : values) v = v * scale + shift;
+  values = to_channels_last(values, channels_first_shape(spec.shape));
+  return Tensor::from(backend, DType::f64, spec.shape, std::span<const double>(values));
+}
+
+double relative(double actual, double expected, double scale) { return std::abs(actual - expected) / scale; }
+
+}  // namespace
+
+TEST_CASE("gradients and K=2 meta-gradients agree with PyTorch in float64", "[golden]") {
+  const std::string device = GENERATE(as<std::string>{}, "ref", "cpu");
+  std::ifstream stream(std::string(MCN_SOURCE_DIR) + "/tests/golden/r2plus1d_10.json");
+  const nlohmann::json golden = nlohmann::json::parse(stream);
+  Backend& backend = open_device(device);
+  const auto batch = golden.at("batch").get<std::int64_t>();
+  const auto frames = golden.at("frames").get<std::int64_t>();
+  const auto size = golden.at("size").get<std::int64_t>();
+  const auto classes = golden.at("classes").get<std::int64_t>();
+  const VideoResNet model({"r2plus1d_10", 1, classes});
+  const ParameterSpecs& specs = model.parameters();
+  const auto names = golden.at("parameters").get<std::vector<std::string>>();
+  REQUIRE(names.size() == specs.size());
+  Tensors theta;
+  for (std::size_t i = 0; i < specs.size(); ++i) {
+    REQUIRE(names[i] == specs[i].name);
+    theta.push_back(filled(backend, specs[i], i));
+  }
+
+  const auto loss_on = [&](double phase, std::int64_t factor, std::int64_t offset) -> LossFunction {
+    const Shape channels_first{batch, 3, frames, size, size};
+    const std::vector<double> x = to_channels_last(wave(channels_first.numel(), phase), channels_first);
+    const Tensor clip =
+        Tensor::from(backend, DType::f64, channels_last_shape(channels_first), std::span<const double>(x));
+    std::vector<std::int64_t> y;
+    for (std::int64_t i = 0; i < batch; ++i) y.push_back((factor * i + offset) % classes);
+    const Tensor labels = Tensor::from(backend, y);
+    return [&model, clip, labels](Tape& tape, std::span<const Var> vars) {
+      return tape.apply(ops::cross_entropy(labels), {model.logits(tape, vars, tape.constant(clip))});
+    };
+  };
+  const LossFunction support = loss_on(0.25, 1, 0);
+  const LossFunction query = loss_on(1.5, 2, 1);
+
+  const double tolerance = 1e-8;  // float64 against float64; batch norm over few values amplifies rounding
+  for (const auto& expected : golden.at("cases")) {
+    MamlConfig config;
+    config.inner_steps = expected.at("steps").get<int>();
+    config.inner_lr = golden.at("inner_lr").get<double>();
+    config.second_order = expected.at("order").get<int>() == 2;
+    INFO(device << " K " << config.inner_steps << " order " << expected.at("order"));
+    const std::int64_t calls = backend.kernel_calls();
+    const MetaGradient actual = meta_gradient(theta, support, query, config);
+    CHECK(backend.kernel_calls() > calls);
+
+    const auto losses = expected.at("support").get<std::vector<double>>();
+    REQUIRE(actual.support_losses.size() == losses.size());
+    for (std::size_t k = 0; k < losses.size(); ++k)
+      CHECK(relative(actual.support_losses[k], losses[k], losses[k]) <= tolerance);
+    const auto loss = expected.at("query").get<double>();
+    CHECK(relative(actual.query_loss, loss, loss) <= tolerance);
+
+    double total = 0;
+    for (const auto& row : expected.at("gradient")) total = std::hypot(total, row.at("norm").get<double>());
+    for (std::size_t i = 0; i < specs.size(); ++i) {
+      const auto& row = expected.at("gradient").at(i);
+      INFO(row.at("name"));
+      REQUIRE(actual.gradient[i]);
+      const std::vector<double> g = to_channels_first(actual.gradient[i].to_doubles(), specs[i].shape);
+      double squares = 0;
+      double product = 0;
+      const std::vector<double> w = wave(static_cast<std::int64_t>(g.size()), 0.5);
+      for (std::size_t j = 0; j < g.size(); ++j) {
+        squares += g[j] * g[j];
+        product += g[j] * w[j];
+      }
+      const double scale = row.at("norm").get<double>() + 1e-3 * total;
+      CHECK(relative(std::sqrt(squares), row.at("norm").get<double>(), scale) <= tolerance);
+      CHECK(relative(product, row.at("wave").get<double>(), scale * std::sqrt(static_cast<double>(g.size()))) <=
+            tolerance);
+      CHECK(relative(g.front(), row.at("first").get<double>(), scale) <= tolerance);
+      CHECK(relative(g.back(), row.at("last").get<double>(), scale) <= tolerance);
+    }
+  }
+}
+
+}  // namespace mcn
