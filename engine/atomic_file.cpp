@@ -1,0 +1,57 @@
+// AtomicFile over POSIX calls.
+#include "engine/atomic_file.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstdio>
+#include <system_error>
+#include <utility>
+
+#include "kernels/error.h"
+
+namespace mcn {
+
+void AtomicFile::fail_now(const char* what) const {
+  const int code = errno;
+  fail<DataError>(prefix_, "{}: cannot {}: {}", path_, what, std::generic_category().message(code));
+}
+
+AtomicFile::AtomicFile(std::string prefix, std::string path) : prefix_(std::move(prefix)), path_(std::move(path)) {
+  // The number keeps two threads of one process apart that write the same file.
+  static std::atomic<unsigned> number{0};
+  temporary_ = fmt::format("{}.tmp-{}-{}", path_, ::getpid(), number.fetch_add(1));
+  descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (descriptor_ < 0) fail_now("create it");
+}
+
+AtomicFile::~AtomicFile() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+}
+
+void AtomicFile::write(std::span<const std::byte> bytes) {
+  // One call writes at most 2^31 - 4096 bytes on Linux.
+  constexpr std::size_t largest = std::size_t{1} << 30;
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(descriptor_, bytes.data(), std::min(bytes.size(), largest));
+    if (written < 0) {
+      if (errno == EINTR) continue;
+      fail_now("write it");
+    }
+    bytes = bytes.subspan(static_cast<std::size_t>(written));
+  }
+}
+
+void AtomicFile::commit() {
+  if (::fsync(descriptor_) != 0) fail_now("write it");
+  // Whatever close() says, the descriptor is gone.
+  if (::close(std::exchange(descriptor_, -1)) != 0) fail_now("write it");
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail_now("replace it");
+  temporary_.clear();
+}
+
+}  // namespace mcn
