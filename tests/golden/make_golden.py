@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch.func import functional_call
 from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D, R2Plus1dStem, VideoResNet
 
-BATCH, FRAMES, SIZE, CLASSES, STEPS, INNER_LR = 3, 4, 16, 5, 2, 0.02
+BATCH, FRAMES, SIZE, CLASSES, STEPS, INNER_LR = 4, 4, 32, 5, 2, 0.002
 
 
 def wave(count, phase):
