@@ -1,0 +1,134 @@
+// Elementwise kernels and reductions to a scalar.
+#include <algorithm>
+#include <vector>
+
+#include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/scratch.h"
+
+namespace mcn::cpu {
+namespace {
+
+// Calls f(i) for every element, vectorised.
+template <class F>
+void for_each_element(std::int64_t n, F&& f) {
+  parallel_blocks(n, elementwise_grain, [&](std::int64_t begin, std::int64_t end) {
+#pragma omp simd
+    for (std::int64_t i = begin; i < end; ++i) f(i);
+  });
+}
+
+}  // namespace
+
+void CpuBackend::fill(double value, View y) {
+  count_kernel();
+  dispatch_float(y.dtype, [&]<class T>(T) {
+    T* out = y.as<T>();
+    const T v = static_cast<T>(value);
+    for_each_element(y.numel(), [=](std::int64_t i) { out[i] = v; });
+  });
+}
+
+void CpuBackend::scale(double alpha, ConstView x, View y) {
+  count_kernel();
+  dispatch_float(y.dtype, [&]<class T>(T) {
+    const T* in = x.as<T>();
+    T* out = y.as<T>();
+    const T a = static_cast<T>(alpha);
+    for_each_element(y.numel(), [=](std::int64_t i) { out[i] = a * in[i]; });
+  });
+}
+
+void CpuBackend::axpy(double alpha, ConstView x, View y) {
+  count_kernel();
+  dispatch_float(y.dtype, [&]<class T>(T) {
+    const T* in = x.as<T>();
+    T* out = y.as<T>();
+    const T a = static_cast<T>(alpha);
+    for_each_element(y.numel(), [=](std::int64_t i) { out[i] += a * in[i]; });
+  });
+}
+
+void CpuBackend::add(ConstView a, ConstView b, View y) {
+  count_kernel();
+  dispatch_float(y.dtype, [&]<class T>(T) {
+    const T* p = a.as<T>();
+    const T* q = b.as<T>();
+    T* out = y.as<T>();
+    for_each_element(y.numel(), [=](std::int64_t i) { out[i] = p[i] + q[i]; });
+  });
+}
+
+void CpuBackend::relu(ConstView x, View y) {
+  count_kernel();
+  dispatch_float(y.dtype, [&]<class T>(T) {
+    const T* in = x.as<T>();
+    T* out = y.as<T>();
+    // Written so that NaN stays.
+    for_each_element(y.numel(), [=](std::int64_t i) { out[i] = in[i] < T{0} ? T{0} : in[i]; });
+  });
+}
+
+void CpuBackend::relu_mask(ConstView y, ConstView g, View out) {
+  count_kernel();
+  dispatch_float(out.dtype, [&]<class T>(T) {
+    const T* mask = y.as<T>();
+    const T* in = g.as<T>();
+    T* to = out.as<T>();
+    for_each_element(out.numel(), [=](std::int64_t i) { to[i] = mask[i] <= T{0} ? T{0} : in[i]; });
+  });
+}
+
+double CpuBackend::dot(ConstView a, ConstView b) {
+  count_kernel();
+  return dispatch_float(a.dtype, [&]<class T>(T) {
+    constexpr std::int64_t block = 8192;
+    constexpr int lanes = 32;
+    const T* p = a.as<T>();
+    const T* q = b.as<T>();
+    const std::int64_t n = a.numel();
+    const Scratch<double> sums(allocator_, ceil_div(n, block));
+    parallel_blocks(n, elementwise_grain, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t first = begin; first < end; first += block) {
+        const std::int64_t last = std::min(end, first + block);
+        double acc[lanes] = {};
+        std::int64_t i = first;
+        for (; i + lanes <= last; i += lanes)
+#pragma omp simd
+          for (int l = 0; l < lanes; ++l) acc[l] += static_cast<double>(p[i + l]) * static_cast<double>(q[i + l]);
+        for (int l = 0; i < last; ++i, ++l) acc[l] += static_cast<double>(p[i]) * static_cast<double>(q[i]);
+        double sum = 0;
+        for (const double v : acc) sum += v;
+        sums[first / block] = sum;
+      }
+    });
+    double total = 0;
+    for (std::int64_t i = 0; i < ceil_div(n, block); ++i) total += sums[i];
+    return total;
+  });
+}
+
+bool CpuBackend::all_finite(ConstView x) {
+  count_kernel();
+  return dispatch_float(x.dtype, [&]<class T>(T) {
+    constexpr int lanes = 32;
+    const T* p = x.as<T>();
+    std::atomic<bool> finite{true};
+    parallel_blocks(x.numel(), elementwise_grain, [&](std::int64_t begin, std::int64_t end) {
+      if (!finite.load(std::memory_order_relaxed)) return;
+      // 0 * v is NaN for an infinite v and for NaN, and NaN stays in the sum.
+      T acc[lanes] = {};
+      std::int64_t i = begin;
+      for (; i + lanes <= end; i += lanes)
+#pragma omp simd
+        for (int l = 0; l < lanes; ++l) acc[l] += p[i + l] * T{0};
+      for (; i < end; ++i) acc[0] += p[i] * T{0};
+      T sum{0};
+      for (const T v : acc) sum += v;
+      if (!(sum == T{0})) finite.store(false, std::memory_order_relaxed);
+    });
+    return finite.load();
+  });
+}
+
+}  // namespace mcn::cpu

@@ -1,0 +1,263 @@
+// The other cpu kernels against the reference: elementwise, matrices, pooling, losses, features, optimisers, memory.
+#include <limits>
+#include <thread>
+
+#include "tests/kernels/test_cpu_support.h"
+
+namespace mcn::test {
+namespace {
+
+constexpr DType both[] = {DType::f32, DType::f64};
+const double nan_value = std::numeric_limits<double>::quiet_NaN();
+
+struct Indices {
+  std::vector<std::int64_t> values;
+  operator ConstView() const {  // NOLINT(google-explicit-constructor)
+    return {values.data(), DType::i64, {static_cast<std::int64_t>(values.size())}};
+  }
+};
+
+TEST_CASE("cpu elementwise kernels agree with ref", "[cpu][elementwise]") {
+  for (const DType t : both)
+    for (const std::int64_t n : {1, 31, 1000, 100003}) {
+      Buffers b;
+      for (unsigned i = 0; i < 8; ++i) b.emplace_back(t, Shape{n}, i);
+      b[0].set(0, nan_value);
+      if (n > 5) b[0].set(5, 0);
+      double dots[2] = {};
+      check_kernel("elementwise " + std::to_string(n), b, tolerance(t) / 10, [&](Backend& k, Buffers& v) {
+        k.fill(0.3, v[1]);
+        k.scale(-1.7, v[0], v[2]);
+        k.axpy(0.9, v[0], v[3]);
+        k.add(v[0], v[4], v[4]);
+        k.relu(v[0], v[5]);
+        k.relu_mask(v[0], v[7], v[6]);
+        k.copy(v[0], v[1]);
+        const double dot = k.dot(v[7], v[7]);
+        CHECK((&k == &ref() || dots[0] == 0 || dot == dots[0]));
+        dots[&k == &ref() ? 1 : 0] = dot;
+        CHECK_FALSE(k.all_finite(v[0]));
+        CHECK(k.all_finite(v[7]));
+      });
+      CHECK(dots[0] == Catch::Approx(dots[1]).epsilon(1e-13));
+    }
+}
+
+TEST_CASE("cpu all_finite sees one infinity anywhere", "[cpu][elementwise]") {
+  for (const std::size_t place : {0, 31, 70001, 99999}) {
+    Guarded x(DType::f32, {100000}, 1);
+    x.set(place, -std::numeric_limits<double>::infinity());
+    CHECK_FALSE(cpu().all_finite(x));
+  }
+}
+
+TEST_CASE("cpu matrix products agree with ref", "[cpu][matrix]") {
+  struct Size {
+    std::int64_t m, n, k;
+  };
+  for (const DType t : both)
+    for (const Size s : {Size{1, 1, 1}, Size{4, 128, 512}, Size{17, 33, 9}, Size{100, 50, 400}, Size{257, 49, 1}})
+      for (int bits = 0; bits < 4; ++bits) {
+        const bool ta = (bits & 1) != 0;
+        const bool tb = (bits & 2) != 0;
+        Buffers b{{t, ta ? Shape{s.k, s.m} : Shape{s.m, s.k}, 1},
+                  {t, tb ? Shape{s.n, s.k} : Shape{s.k, s.n}, 2},
+                  {t, {s.m, s.n}, 3},
+                  {t, {s.m, s.n}, 4},
+                  {t, {s.n}, 5},
+                  {t, {s.n}, 6},
+                  {t, {s.n}, 7}};
+        check_kernel(fmt::format("gemm {} {} {} {}", s.m, s.n, s.k, bits), b, tolerance(t),
+                     [&](Backend& k, Buffers& v) {
+                       k.gemm(ta, tb, v[0], v[1], v[2], Mode::overwrite);
+                       k.gemm(ta, tb, v[0], v[1], v[3], Mode::accumulate);
+                       k.add_bias(v[4], v[2]);
+                       k.sum_rows(v[2], v[5], Mode::overwrite);
+                       k.sum_rows(v[2], v[6], Mode::accumulate);
+                     });
+      }
+}
+
+TEST_CASE("cpu pooling agrees with ref", "[cpu][pool]") {
+  const PoolParams cases[] = {{{1, 2, 2}, {1, 2, 2}, {0, 0, 0}},
+                              {{3, 3, 3}, {2, 2, 2}, {1, 1, 1}},
+                              {{2, 3, 1}, {1, 1, 3}, {1, 0, 0}},
+                              {{4, 7, 6}, {1, 1, 1}, {0, 0, 0}}};
+  for (const DType t : both)
+    for (const PoolParams& p : cases) {
+      const Shape x{3, 4, 7, 6, 21};
+      Shape y{3};
+      for (int a = 1; a <= 3; ++a) {
+        const auto i = static_cast<std::size_t>(a - 1);
+        y.append((x[a] + 2 * p.padding[i] - p.kernel[i]) / p.stride[i] + 1);
+      }
+      y.append(x.c());
+      Buffers b{{t, x, 1}, {t, y, 2}, {t, y, 3}, {t, x, 4}, {t, y, 5}, {t, x, 6}};
+      for (std::size_t i = 0; i < b[0].size(); i += 3) b[0].set(i, 0.5);  // many equal maxima
+      b[0].set(40, nan_value);
+      b[0].set(61, nan_value);
+      std::vector<std::int32_t> expected;
+      check_kernel("pool", b, tolerance(t), [&](Backend& k, Buffers& v) {
+        std::vector<std::int32_t> index(static_cast<std::size_t>(y.numel()));
+        const View i{index.data(), DType::i32, y};
+        k.max_pool(p, v[0], v[1], i);
+        k.max_pool_gather(v[3], i, v[2]);
+        k.max_pool_scatter(v[1], i, v[3]);
+        k.avg_pool(p, v[0], v[4]);
+        k.avg_pool_adjoint(p, v[4], v[5]);
+        if (expected.empty()) expected = index;
+        CHECK(index == expected);
+      });
+    }
+}
+
+TEST_CASE("cpu losses agree with ref", "[cpu][loss]") {
+  for (const DType t : both)
+    for (int absent = 0; absent < 8; ++absent) {
+      const Indices labels{{0, 6, 3, 3, 1}};
+      Buffers b{{t, {5, 7}, 1}, {t, {1}, 2}, {t, {5}, 3},    {t, {1}, 4},  {t, {5, 7}, 5},  {t, {5, 7}, 6},
+                {t, {1}, 7},    {t, {5}, 8}, {t, {5, 7}, 9}, {t, {1}, 10}, {t, {5, 7}, 11}, {t, {5, 7}, 12}};
+      for (std::size_t i = 0; i < 35; ++i) b[0].set(i, 30 * b[0].at(i));
+      for (std::size_t i = 0; i < 35; ++i) b[11].set(i, std::abs(b[11].at(i)));
+      const auto in = [&](Buffers& v, std::size_t i, int bit) {
+        return (absent & bit) != 0 ? ConstView{} : ConstView(v[i]);
+      };
+      check_kernel("cross-entropy", b, tolerance(t), [&](Backend& k, Buffers& v) {
+        k.cross_entropy_forward(v[0], labels, v[1], v[2]);
+        k.cross_entropy_vjp(v[0], labels, v[2], v[3], v[4]);
+        k.cross_entropy_jvp(v[0], labels, v[2], in(v, 5, 1), v[6], v[7]);
+        k.cross_entropy_vjp_dot(v[0], labels, v[2], in(v, 5, 1), in(v, 7, 1), in(v, 3, 2), in(v, 9, 4), v[8]);
+      });
+      check_kernel("bce", b, tolerance(t), [&](Backend& k, Buffers& v) {
+        k.bce_forward(4.0, v[0], v[11], v[1]);
+        k.bce_vjp(4.0, v[0], v[11], v[3], v[4]);
+        k.bce_jvp(4.0, v[0], v[11], in(v, 5, 1), v[6]);
+        k.bce_vjp_dot(4.0, v[0], v[11], in(v, 5, 1), in(v, 3, 2), in(v, 9, 4), v[8]);
+      });
+    }
+}
+
+TEST_CASE("cpu InfoNCE agrees with ref with and without a bank, ids and tangents", "[cpu][info_nce]") {
+  for (const DType t : both)
+    for (int bits = 0; bits < 32; ++bits) {
+      const std::int64_t n = 9;
+      const std::int64_t c = 20;
+      const std::int64_t m = 130;
+      Buffers b{{t, {n, c}, 1}, {t, {n, c}, 2}, {t, {m, c}, 3}, {t, {1}, 4},     {t, {n}, 5},
+                {t, {1}, 6},    {t, {n, c}, 7}, {t, {n, c}, 8}, {t, {n, c}, 9},  {t, {n, c}, 10},
+                {t, {1}, 11},   {t, {n}, 12},   {t, {1}, 13},   {t, {n, c}, 14}, {t, {n, c}, 15}};
+      Indices ids, bank_ids;
+      for (std::int64_t i = 0; i < n; ++i) ids.values.push_back(7 * i);
+      for (std::int64_t i = 0; i < m; ++i) bank_ids.values.push_back(i);
+      check_kernel(fmt::format("info_nce {}", bits), b, tolerance(t), [&](Backend& k, Buffers& v) {
+        InfoNceInputs in;
+        in.temperature = 0.3;
+        in.anchor = v[0];
+        in.key = v[1];
+        if ((bits & 1) != 0) in.bank = v[2];
+        if ((bits & 3) == 3) {
+          in.ids = ids;
+          in.bank_ids = bank_ids;
+        }
+        const ConstView a_dot = (bits & 4) != 0 ? ConstView(v[8]) : ConstView{};
+        const ConstView k_dot = (bits & 8) != 0 ? ConstView(v[9]) : ConstView{};
+        const ConstView bar_dot = (bits & 16) != 0 ? ConstView(v[12]) : ConstView{};
+        k.info_nce_forward(in, v[3], v[4]);
+        k.info_nce_vjp(in, v[4], v[5], v[6], v[7]);
+        k.info_nce_jvp(in, v[4], a_dot, k_dot, v[10], v[11]);
+        k.info_nce_vjp_dot(in, v[4], a_dot, k_dot, v[11], v[5], bar_dot, v[13], v[14]);
+      });
+    }
+}
+
+TEST_CASE("cpu feature kernels agree with ref", "[cpu][feature]") {
+  for (const DType t : both)
+    for (int absent = 0; absent < 8; ++absent) {
+      const std::int64_t n = 6;
+      const std::int64_t c = 37;
+      Buffers b;
+      for (unsigned i = 0; i < 9; ++i) b.emplace_back(t, Shape{n, c}, i + 1);
+      b.emplace_back(t, Shape{n}, 10);
+      b.emplace_back(t, Shape{n}, 11);
+      for (unsigned i = 0; i < 4; ++i) b.emplace_back(t, Shape{n * n, 2 * c}, i + 12);
+      for (std::size_t i = 0; i < 37; ++i) b[0].set(i, 0);  // a row whose divisor is eps
+      const auto in = [&](Buffers& v, std::size_t i, int bit) {
+        return (absent & bit) != 0 ? ConstView{} : ConstView(v[i]);
+      };
+      check_kernel("l2_normalize", b, tolerance(t), [&](Backend& k, Buffers& v) {
+        k.l2_normalize_forward(1e-3, v[0], v[1], v[9]);
+        k.l2_normalize_vjp(1e-3, v[1], v[9], v[2], v[3]);
+        k.l2_normalize_jvp(1e-3, v[1], v[9], in(v, 4, 1), v[5], v[10]);
+        k.l2_normalize_vjp_dot(1e-3, v[1], v[9], in(v, 5, 2), in(v, 10, 2), v[2], in(v, 6, 4), v[7]);
+      });
+      check_kernel("pairing", b, tolerance(t), [&](Backend& k, Buffers& v) {
+        k.pairing_forward(1.7, v[0], v[1], v[11]);
+        k.pairing_vjp(1.7, v[0], v[1], v[12], v[2], v[3]);
+        k.pairing_jvp(1.7, v[0], v[1], in(v, 4, 1), in(v, 5, 2), v[13]);
+        k.pairing_vjp_dot(1.7, v[0], v[1], in(v, 4, 1), in(v, 5, 2), v[12], in(v, 14, 4), v[6], v[7]);
+      });
+      const Indices rows{{4, 0, 5}};
+      Buffers bank{{t, {n, c}, 1}, {t, {3, c}, 2}, {t, {3, c}, 3}};
+      check_kernel("bank", bank, tolerance(t), [&](Backend& k, Buffers& v) {
+        k.gather_rows(v[0], rows, v[1]);
+        k.update_rows(0.5, v[2], rows, v[0]);
+      });
+    }
+}
+
+TEST_CASE("cpu optimisers agree with ref", "[cpu][optimizer]") {
+  for (const DType t : both) {
+    Buffers b;
+    for (unsigned i = 0; i < 4; ++i) {
+      b.emplace_back(t, Shape{50021}, i + 1);
+      b.emplace_back(t, Shape{3}, i + 11);
+    }
+    for (std::size_t i = 6; i < 8; ++i)
+      for (std::size_t j = 0; j < b[i].size(); ++j) b[i].set(j, std::abs(b[i].at(j)));
+    check_kernel("optimisers", b, tolerance(t), [&](Backend& k, Buffers& v) {
+      const double decay[] = {1e-2, 0};
+      const ConstView g[] = {v[0], v[1]};
+      const View p[] = {v[2], v[3]};
+      const View m[] = {v[4], v[5]};
+      const View s[] = {v[6], v[7]};
+      k.sgd_step({.lr = 0.1, .momentum = 0.9}, decay, g, p, m);
+      k.adamw_step({.lr = 1e-2, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .step = 3}, decay, g, p, m, s);
+    });
+  }
+}
+
+TEST_CASE("cpu memory is aligned, reused, counted, safe for threads, and refuses what there is none of",
+          "[cpu][memory]") {
+  const auto backend = make_cpu_backend();
+  std::vector<std::thread> threads;
+  for (int seed = 0; seed < 3; ++seed)
+    threads.emplace_back([&backend, seed] {
+      std::vector<std::pair<unsigned char*, std::size_t>> held;
+      std::uint64_t h = static_cast<std::uint64_t>(seed) + 1;
+      for (int i = 0; i < 3000; ++i) {
+        h = h * 6364136223846793005ULL + 1442695040888963407ULL;
+        const std::size_t bytes = (h >> 33) % ((h >> 60) == 0 ? 3000000 : 5000);
+        auto* p = static_cast<unsigned char*>(backend->allocate(bytes));
+        if (reinterpret_cast<std::uintptr_t>(p) % 64 != 0) throw std::runtime_error("alignment");
+        if (bytes > 0) p[0] = p[bytes - 1] = static_cast<unsigned char>(bytes);
+        held.emplace_back(p, bytes);
+        if (held.size() > 40) {
+          const std::size_t victim = (h >> 20) % held.size();
+          const auto [q, size] = held[victim];
+          if (size > 0 && (q[0] != static_cast<unsigned char>(size) || q[size - 1] != q[0])) std::terminate();
+          backend->release(q, size);
+          held.erase(held.begin() + static_cast<std::ptrdiff_t>(victim));
+        }
+      }
+      for (const auto& [p, bytes] : held) backend->release(p, bytes);
+    });
+  for (std::thread& thread : threads) thread.join();
+  CHECK(backend->memory().current == 0);
+  CHECK_THROWS_AS(backend->allocate(std::size_t{1} << 62), DeviceError);
+  CHECK_THROWS_WITH(backend->allocate(std::size_t{1} << 45),
+                    Catch::Matchers::ContainsSubstring("35184372088832 bytes"));
+  CHECK(backend->memory().current == 0);
+}
+
+}  // namespace
+}  // namespace mcn::test
