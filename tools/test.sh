@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# The whole check of a change: set-up, build, format, clang-tidy, sanitizers, then the suite. tools/test.sh [--quick]
+#   --quick  without clang-tidy and sanitizers
+# Ends with ctest's summary; exit status 0 only if everything passed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+quick=false
+case "$#:${1-}" in
+  0:) ;;
+  1:--quick) quick=true ;;
+  1:--help | 1:-h)
+    sed -n '2,4s/^# //p' "$0"
+    exit 0
+    ;;
+  *)
+    echo "usage: tools/test.sh [--quick]" >&2
+    exit 2
+    ;;
+esac
+
+jobs=$(tools/jobs.sh)
+
+# Tests run side by side: threads that spin while they wait would take the cores from one another.
+export OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive
+
+stage_name=""
+stage() {
+  stage_name=$1
+  shift
+  echo "== $stage_name"
+  local start=$SECONDS
+  "$@"
+  echo "== $stage_name: $((SECONDS - start)) s"
+}
+trap 'status=$?; ((status == 0)) || echo "test: FAILED in: $stage_name" >&2' EXIT
+
+build() {
+  cmake --preset "$1"
+  cmake --build --preset "$1" -j "$jobs"
+}
+
+check_format() {
+  git ls-files -z -- '*.h' '*.cpp' '*.cu' '*.cuh' | xargs -0 clang-format --dry-run -Werror
+}
+
+# clang-tidy reads GCC's compile database; GCC's omp.h lies where clang does not look, so it is offered last.
+run_tidy() {
+  local gcc_include
+  gcc_include=$(dirname "$(g++ -print-file-name=include/omp.h)")
+  sed -n 's/^ *"file": "\(.*\)",\{0,1\}$/\1/p' build/compile_commands.json |
+    grep -vE '/(tests|benchmarks)/' | sort -u |
+    xargs -r -d '\n' -n 1 -P "$jobs" clang-tidy -p build --quiet --extra-arg=-idirafter"$gcc_include" \
+      --extra-arg=-Wno-unknown-warning-option 2> >(grep -vE '^[0-9]+ warnings? (generated|treated)' >&2)
+}
+
+stage "set-up" tools/setup.sh --test
+stage "release build, $jobs jobs" build release
+stage "format" check_format
+if ! $quick; then
+  if command -v clang-tidy >/dev/null; then
+    stage "clang-tidy" run_tidy
+  else
+    echo "== clang-tidy: not installed, left out"
+  fi
+  stage "sanitizer build" build asan
+  stage "sanitizer suite" ctest --preset asan -j "$jobs" --no-tests=error
+fi
+
+stage_name="release suite"
+echo "== $stage_name"
+ctest --preset release -j "$jobs" --no-tests=error
