@@ -78,7 +78,7 @@ TEST_CASE("uniform() has the moments of the uniform distribution and stays in ra
   CHECK(close(lag / sample_count, 0.0, 5 / 12.0 / root));
 }
 
-TEST_CASE("uniform(a, b) maps [0, 1) to [a, b)", "[random]") {
+TEST_CASE("uniform(a, b) stretches uniform() to a and b", "[random]") {
   Philox random(7);
   Philox same(7);
   for (int i = 0; i < 1000; ++i) {
@@ -105,7 +105,7 @@ TEST_CASE("normal() has the moments of the standard normal distribution", "[rand
   CHECK(close(fourth / sample_count, 3, 5 * std::sqrt(96.0) / root));
 }
 
-TEST_CASE("below(n) reaches all of [0, n) and nothing else", "[random]") {
+TEST_CASE("below(n) reaches all of 0 to n - 1 and nothing else", "[random]") {
   Philox random(3);
   for (const std::int64_t n : {1, 2, 3, 7, 10}) {
     std::vector<int> count(static_cast<std::size_t>(n), 0);
