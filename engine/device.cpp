@@ -12,9 +12,18 @@ namespace {
 struct Device {
   const char* name;
   std::unique_ptr<Backend> (*make)();
+  const char* description;
 };
 
-constexpr Device devices[] = {{"cpu", make_cpu_backend}, {"ref", make_ref_backend}};
+constexpr Device devices[] = {
+    {"cpu", make_cpu_backend, "oneDNN convolutions and OpenMP on this machine's processor (default)"},
+    {"ref", make_ref_backend, "plain loops on one thread: the oracle, slow"}};
+
+const Device& find_device(std::string_view name) {
+  for (const Device& device : devices)
+    if (name == device.name) return device;
+  fail("device", "expected one of {}, got \"{}\"", fmt::join(device_names(), ", "), name);
+}
 
 }  // namespace
 
@@ -24,9 +33,8 @@ Backend& open_device(std::string_view name) {
   static auto& open = *new std::map<std::string, std::unique_ptr<Backend>, std::less<>>;
   const std::lock_guard lock(mutex);
   if (const auto found = open.find(name); found != open.end()) return *found->second;
-  for (const Device& device : devices)
-    if (name == device.name) return *open.emplace(device.name, device.make()).first->second;
-  fail("device", "expected one of {}, got \"{}\"", fmt::join(device_names(), ", "), name);
+  const Device& device = find_device(name);
+  return *open.emplace(device.name, device.make()).first->second;
 }
 
 std::vector<std::string> device_names() {
@@ -34,5 +42,7 @@ std::vector<std::string> device_names() {
   for (const Device& device : devices) names.emplace_back(device.name);
   return names;
 }
+
+std::string device_description(std::string_view name) { return find_device(name).description; }
 
 }  // namespace mcn

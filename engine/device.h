@@ -12,5 +12,7 @@ namespace mcn {
 /// The backend of a device, made at the first call and kept until the process ends. UsageError for an unknown name.
 Backend& open_device(std::string_view name);
 std::vector<std::string> device_names();
+/// One line on a device. UsageError for an unknown name.
+std::string device_description(std::string_view name);
 
 }  // namespace mcn

@@ -1,0 +1,29 @@
+// What every subcommand of mcn is built from: a function that adds it, and an action that returns the exit code.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+
+namespace mcn {
+
+/// Exit codes of the command.
+enum ExitCode : int { ok = 0, check_failed = 1, usage = 2, data = 3, device = 4, non_finite = 5, interrupted = 130 };
+
+/// Runs `action` if the subcommand was chosen; its result becomes the exit code.
+void set_action(CLI::App& command, std::function<int()> action);
+
+/// Sets the number of CPU threads of all kernels; 0 leaves what OpenMP chooses.
+void set_threads(int threads);
+
+void add_bench(CLI::App& app);
+void add_devices(CLI::App& app);
+void add_embed(CLI::App& app);
+void add_frames(CLI::App& app);
+void add_grad(CLI::App& app);
+void add_gradcheck(CLI::App& app);
+void add_inspect(CLI::App& app);
+void add_retrieve(CLI::App& app);
+void add_synth(CLI::App& app);
+void add_train(CLI::App& app);
+
+}  // namespace mcn

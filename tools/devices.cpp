@@ -1,0 +1,17 @@
+// `mcn devices`: what this build can compute on.
+#include <fmt/format.h>
+
+#include "engine/device.h"
+#include "tools/command.h"
+
+namespace mcn {
+
+void add_devices(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("devices", "the devices that this build can compute on");
+  set_action(*command, [] {
+    for (const std::string& name : device_names()) fmt::print("{:<6} {}\n", name, device_description(name));
+    return ok;
+  });
+}
+
+}  // namespace mcn

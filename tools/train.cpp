@@ -1,0 +1,123 @@
+// `mcn train`: reads the settings, runs the trainer, keeps the run's folder.
+#include <cmath>
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "engine/atomic_file.h"
+#include "engine/device.h"
+#include "tools/command.h"
+#include "tools/interrupt.h"
+#include "tools/progress.h"
+#include "tools/train_options.h"
+
+namespace mcn {
+namespace {
+
+namespace fs = std::filesystem;
+
+nlohmann::json to_json(const IterationMetrics& m) {
+  nlohmann::json json{
+      {"iteration", m.iteration},   {"loss_query", m.query_loss},       {"contrastive_query", m.query.contrastive},
+      {"meta_query", m.query.meta}, {"learning_rate", m.learning_rate}, {"gradient_norm", m.gradient_norm},
+      {"seconds", m.seconds},       {"wait_seconds", m.wait_seconds},   {"decode_ms", m.decode_ms}};
+  if (m.support) {
+    json["loss_support"] = m.support_loss;
+    json["contrastive_support"] = m.support->contrastive;
+    json["meta_support"] = m.support->meta;
+  }
+  return json;
+}
+
+std::string losses(const IterationMetrics& m) {
+  return m.support ? fmt::format("L_S {:.4f}  L_Q {:.4f}", m.support_loss, m.query_loss)
+                   : fmt::format("loss {:.4f}", m.query_loss);
+}
+
+void make_folder(const fs::path& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  if (error || !fs::is_directory(path))
+    fail<DataError>("train", "cannot make folder {}: {}", path.string(), error.message());
+}
+
+// The run's metrics. A resumed run keeps the lines of the iterations before it.
+class MetricsFile {
+ public:
+  MetricsFile(const fs::path& path, std::int64_t first_iteration) : path_(path) {
+    std::string kept;
+    if (std::ifstream old(path); old && first_iteration > 0)
+      for (std::string line; std::getline(old, line);) {
+        const auto json = nlohmann::json::parse(line, nullptr, false);
+        if (json.is_object() && json.value("iteration", first_iteration) < first_iteration) kept += line + "\n";
+      }
+    stream_.open(path, std::ios::trunc);
+    stream_ << kept;
+    check();
+  }
+  void write(const IterationMetrics& metrics) {
+    stream_ << to_json(metrics).dump() << '\n' << std::flush;
+    check();
+  }
+
+ private:
+  void check() const {
+    if (!stream_) fail<DataError>("train", "cannot write {}", path_.string());
+  }
+  fs::path path_;
+  std::ofstream stream_;
+};
+
+int train(const TrainOptions& o, const std::string& resolved) {
+  set_threads(o.threads);
+  const Dataset dataset = load_ucf101(o.data, o.split, Subset::train, o.splits);
+  Backend& backend = open_device(o.device);
+  Trainer trainer(o.config, dataset, backend, o.resume);
+  const fs::path out(o.out);
+  make_folder(out);
+  const std::string last = (out / "last.safetensors").string();
+  write_atomically((out / "config.toml").string(), resolved);
+  MetricsFile metrics_file(out / "metrics.jsonl", trainer.iteration());
+  fmt::print("{}\n", resolved);
+  fmt::print("{} videos of {} classes, device {}, {} parameters\n", dataset.videos.size(), dataset.classes.size(),
+             backend.name(), [&] {
+               std::int64_t n = 0;
+               for (const Tensor& t : trainer.state().theta) n += t.numel();
+               return n;
+             }());
+
+  Progress progress("train", o.config.iterations, trainer.iteration());
+  const InterruptGuard interrupt;
+  std::optional<IterationMetrics> latest;
+  while (trainer.iteration() < o.config.iterations) {
+    if (interrupt.requested()) {
+      trainer.save(last);
+      progress.finish();
+      fmt::print(stderr, "interrupted after {} iterations; go on with --resume {}\n", trainer.iteration(), last);
+      return 130;
+    }
+    latest = trainer.step();
+    metrics_file.write(*latest);
+    progress.update(trainer.iteration(), losses(*latest));
+    if (trainer.iteration() % o.checkpoint_every == 0) trainer.save(last);
+  }
+  progress.finish();
+  trainer.save(last);
+  if (latest) fmt::print("{} iterations: {}\n", trainer.iteration(), losses(*latest));
+  fmt::print("{} kernels ran on {}; checkpoint {}\n", backend.kernel_calls(), backend.name(), last);
+  return 0;
+}
+
+}  // namespace
+
+void add_train(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("train", "train MCN on a data set");
+  auto options = std::make_shared<TrainOptions>();
+  add_train_options(*command, *options);
+  command->set_config("--config", "", "TOML file of settings; the command line wins");
+  command->allow_config_extras(CLI::config_extras_mode::error);
+  set_action(*command, [command, options] { return train(*options, command->config_to_str(true, false)); });
+}
+
+}  // namespace mcn

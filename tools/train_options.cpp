@@ -1,0 +1,122 @@
+// Names, defaults, ranges and help texts of the settings of training.
+#include "tools/train_options.h"
+
+#include <map>
+
+namespace mcn {
+namespace {
+
+// An option whose value is one of a few names.
+template <class Enum>
+void add_choice(CLI::App& command, const std::string& name, Enum& value, const std::map<std::string, Enum>& names,
+                const std::string& help) {
+  std::string initial;
+  for (const auto& [text, e] : names)
+    if (e == value) initial = text;
+  command
+      .add_option_function<std::string>(
+          name, [&value, names](const std::string& text) { value = names.at(text); }, help)
+      ->check(CLI::IsMember(names))
+      ->default_str(initial)
+      ->run_callback_for_default();
+}
+
+void add_model(CLI::App& command, TrainConfig& c) {
+  command.add_option("--arch", c.model.backbone.arch, "backbone: r2plus1d_18, r2plus1d_10 or r3d_18")
+      ->check(CLI::IsMember(video_resnet_archs()));
+  command.add_option("--width", c.model.backbone.width, "multiplies the channels of every stage");
+  command.add_option("--feature-size", c.model.feature_size, "length of z");
+}
+
+void add_algorithm(CLI::App& command, TrainConfig& c) {
+  add_choice<Method>(command, "--method", c.method,
+                     {{"contrastive", Method::contrastive}, {"joint", Method::joint}, {"mcn", Method::mcn}},
+                     "contrastive: InfoNCE alone; joint: both losses, no bilevel step; mcn: both stages");
+  command.add_option("--temperature", c.objective.temperature, "tau of InfoNCE")->check(CLI::PositiveNumber);
+  command.add_option("--lambda", c.objective.lambda, "weight of the meta branch")->check(CLI::NonNegativeNumber);
+  command.add_option("--inner-steps", c.maml.inner_steps, "K, inner SGD steps on S")->check(CLI::Range(0, 1000));
+  command.add_option("--inner-lr", c.maml.inner_lr, "alpha1, learning rate of the inner steps");
+  add_choice<bool>(command, "--order", c.maml.second_order, {{"1", false}, {"2", true}},
+                   "2: exact second-order meta-gradient; 1: first-order MAML");
+  add_choice<InnerTape>(command, "--inner-tape", c.maml.inner_tape,
+                        {{"keep", InnerTape::keep}, {"recompute", InnerTape::recompute}},
+                        "keep the inner steps' tapes (fast), or record them again one at a time (memory of one)");
+  add_choice<OuterObjective>(command, "--objective", c.maml.objective,
+                             {{"query", OuterObjective::query}, {"support+query", OuterObjective::support_and_query}},
+                             "outer objective: L_Q(theta_K), or L_S(theta) + beta L_Q(theta_K)");
+  command.add_option("--beta", c.maml.beta, "weight of L_Q in support+query");
+  add_choice<BankKind>(command, "--bank", c.bank.kind,
+                       {{"none", BankKind::none}, {"memory", BankKind::memory}, {"queue", BankKind::queue}},
+                       "negatives from past iterations: memory bank (a row a video) or queue");
+  command.add_option("--bank-size", c.bank.size, "negatives drawn from the memory bank, or length of the queue");
+  command.add_option("--bank-momentum", c.bank.momentum, "of the memory bank's rows")->check(CLI::Range(0.0, 1.0));
+}
+
+void add_optimizer(CLI::App& command, TrainConfig& c) {
+  add_choice<OptimizerKind>(command, "--optimizer", c.optimizer.kind,
+                            {{"sgd", OptimizerKind::sgd}, {"adamw", OptimizerKind::adamw}}, "outer optimiser");
+  command.add_option("--lr", c.optimizer.lr, "alpha2, learning rate of the outer update");
+  command.add_option("--momentum", c.optimizer.momentum, "of SGD; beta1 of AdamW");
+  command.add_option("--beta2", c.optimizer.beta2, "of AdamW");
+  command.add_option("--weight-decay", c.optimizer.weight_decay, "of weights; biases and norms do not decay");
+  add_choice<ScheduleKind>(
+      command, "--schedule", c.optimizer.schedule,
+      {{"constant", ScheduleKind::constant}, {"cosine", ScheduleKind::cosine}, {"multistep", ScheduleKind::multistep}},
+      "learning rate after the warm-up");
+  command.add_option("--warmup", c.optimizer.warmup, "iterations of linear warm-up")->check(CLI::NonNegativeNumber);
+  command.add_option("--milestones", c.optimizer.milestones, "multistep: iterations at which the rate drops")
+      ->delimiter(',');
+  command.add_option("--gamma", c.optimizer.gamma, "multistep: factor of a drop");
+  command.add_option("--iterations", c.iterations, "outer updates in all")->check(CLI::PositiveNumber);
+}
+
+void add_clips(CLI::App& command, LoaderConfig& loader) {
+  command.add_option("--batch", loader.batch, "videos an iteration; method mcn: half in S, half in Q");
+  command.add_option("--frames", loader.clip.frames, "frames a clip")->check(CLI::PositiveNumber);
+  command.add_option("--stride", loader.clip.stride, "video frames from one clip frame to the next")
+      ->check(CLI::PositiveNumber);
+  command.add_option("--ring", loader.ring, "batches that loader threads may be ahead")->check(CLI::Range(1, 64));
+  command.add_option("--max-bad", loader.max_bad_percent, "percent of unusable videos at which training stops")
+      ->check(CLI::Range(0, 100));
+  command.add_flag("--residual-view", loader.residual_view, "second view: differences of consecutive frames");
+  AugmentConfig& a = loader.augment;
+  command.add_option("--size", a.size, "pixels a side of a clip")->check(CLI::PositiveNumber);
+  command.add_option("--resize-height", a.resize_height, "pixels, before the crop")->check(CLI::PositiveNumber);
+  command.add_option("--resize-width", a.resize_width, "pixels, before the crop")->check(CLI::PositiveNumber);
+  const auto probability = [&](const char* name, double& value, const char* help) {
+    command.add_option(name, value, help)->check(CLI::Range(0.0, 1.0));
+  };
+  probability("--flip", a.flip, "probability of a horizontal flip");
+  probability("--jitter", a.jitter, "probability of colour jitter");
+  command.add_option("--brightness", a.brightness, "jitter: factor in [1 - b, 1 + b]");
+  command.add_option("--contrast", a.contrast, "jitter: factor in [1 - c, 1 + c]");
+  command.add_option("--saturation", a.saturation, "jitter: factor in [1 - s, 1 + s]");
+  command.add_option("--hue", a.hue, "jitter: turn in [-h, h] of the colour circle")->check(CLI::Range(0.0, 0.5));
+  probability("--grayscale", a.grayscale, "probability of grayscale");
+  probability("--blur", a.blur, "probability of a Gaussian blur");
+  probability("--channel-shuffle", a.channel_shuffle, "probability of a random order of the colour channels");
+}
+
+}  // namespace
+
+void add_train_options(CLI::App& command, TrainOptions& o) {
+  command.add_option("--data", o.data, "folder of the data set, in UCF101's layout")->required();
+  command.add_option("--split", o.split, "official split, 1 to 3")->check(CLI::Range(1, 3));
+  command.add_option("--splits", o.splits, "folder of the split files, if not in the data set's");
+  command.add_option("--out", o.out, "folder of the run: config.toml, metrics.jsonl, checkpoints")->required();
+  command.add_option("--resume", o.resume, "checkpoint to go on from");
+  command.add_option("--device", o.device, "cpu or ref");
+  command.add_option("--threads", o.threads, "CPU threads; 0: all cores")->check(CLI::Range(0, 1024));
+  command.add_option("--loader-threads", o.config.loader.threads, "threads that decode")->check(CLI::Range(1, 256));
+  command.add_option("--seed", o.config.loader.seed, "of weights, batches and augmentation");
+  add_choice<DType>(command, "--dtype", o.config.dtype, {{"f32", DType::f32}, {"f64", DType::f64}}, "precision");
+  command.add_option("--checkpoint-every", o.checkpoint_every, "iterations")->check(CLI::PositiveNumber);
+  command.add_option("--log-every", o.log_every, "iterations from one printed line to the next, off a terminal")
+      ->check(CLI::PositiveNumber);
+  add_model(command, o.config);
+  add_algorithm(command, o.config);
+  add_optimizer(command, o.config);
+  add_clips(command, o.config.loader);
+}
+
+}  // namespace mcn
