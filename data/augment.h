@@ -1,0 +1,42 @@
+// From decoded frames to a normalised clip: crop, flip, colour, blur; one draw for all frames of a clip.
+#pragma once
+
+#include <array>
+#include <span>
+
+#include "data/video.h"
+#include "engine/random.h"
+
+namespace mcn {
+
+/// Defaults of paper.md. Sizes in pixels, the rest probabilities or ranges of factors.
+struct AugmentConfig {
+  int size = 112;  ///< of the square crop
+  int resize_height = 128, resize_width = 171;
+  double flip = 0.5;    ///< probability of a horizontal flip
+  double jitter = 0.8;  ///< probability of colour jitter: brightness, contrast, saturation and hue, in random order
+  double brightness = 0.4, contrast = 0.4, saturation = 0.4;  ///< factor in [max(0, 1 - b), 1 + b]
+  double hue = 0.1;                                           ///< turn in [-h, h] of the colour circle, at most 0.5
+  double grayscale = 0.2, blur = 0.5;  ///< probabilities; blur: Gaussian, sigma in [0.1, 2] pixels
+  double channel_shuffle = 0;          ///< probability of a random order of the colour channels
+  std::array<float, 3> mean{0.43216F, 0.394666F, 0.37645F};  ///< of Kinetics, torchvision's
+  std::array<float, 3> std{0.22803F, 0.22145F, 0.216989F};
+};
+
+/// UsageError for sizes, probabilities or ranges that make no sense.
+void check(const AugmentConfig& config);
+
+/// Writes clip.count x size x size x 3 float32: resized (triangle filter, widened when it shrinks), cropped at random,
+/// flipped, jittered, channels shuffled, grayscale, clamped to [0, 1], normalised, blurred. All colour operations are
+/// affine in RGB and are applied as one matrix: hue turns chroma in YIQ, contrast works about the mean luma of the
+/// whole clip, and clamping comes once, at their end (as NVIDIA DALI's ColorTwist). A pure function of its arguments; a
+/// draw is made for every decision whatever the probabilities, so changing one leaves the others' draws alone.
+void augment_clip(const Frames& clip, const AugmentConfig& config, Philox random, std::span<float> out);
+
+/// For evaluation: resized, the middle cropped, normalised. No randomness.
+void centre_clip(const Frames& clip, const AugmentConfig& config, std::span<float> out);
+
+/// Floats of a clip of that many frames.
+std::size_t clip_floats(std::int64_t frames, const AugmentConfig& config);
+
+}  // namespace mcn

@@ -1,0 +1,248 @@
+// The training loader: threads make one video's two views at a time; next() puts them together in order.
+#include "data/loader.h"
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <mutex>
+#include <numeric>
+
+#include "data/ordered.h"
+#include "data/video.h"
+#include "kernels/error.h"
+
+namespace mcn {
+namespace {
+
+// What a random stream is for; part of its number.
+enum Purpose : std::uint8_t { epoch_order = 1, replacements, clip_start, augmentation };
+
+std::int64_t now_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+/// The two views of one video, or why there are none.
+struct Sample {
+  std::int64_t video = 0;
+  std::vector<float> view_a, view_b;
+  std::string error;
+  double ms = 0;
+};
+
+}  // namespace
+
+std::vector<std::int64_t> batch_videos(std::int64_t videos, std::int64_t batch, std::uint64_t seed,
+                                       std::int64_t iteration) {
+  const std::int64_t batches = videos / batch;
+  std::vector<std::int64_t> order(static_cast<std::size_t>(videos));
+  std::iota(order.begin(), order.end(), std::int64_t{0});
+  Philox random(seed, hash_stream(epoch_order, iteration / batches));
+  random.shuffle(std::span<std::int64_t>(order));
+  const auto first = order.begin() + (iteration % batches) * batch;
+  return {first, first + batch};
+}
+
+struct Loader::Impl {
+  Dataset dataset;
+  LoaderConfig config;
+  std::vector<std::shared_ptr<const VideoIndex>> indices;   // filled as videos are first opened; under mutex
+  std::map<std::int64_t, std::vector<std::int64_t>> lists;  // of the iterations in the ring; under mutex
+  std::mutex mutex;
+  std::map<std::int64_t, std::string> bad;
+  LoaderStats totals;
+  std::int64_t iteration = 0;
+  std::exception_ptr failure;
+  std::unique_ptr<Ordered<Sample>> samples;  // last, so that its threads end before what they use
+
+  [[nodiscard]] std::int64_t size() const { return static_cast<std::int64_t>(dataset.videos.size()); }
+
+  std::int64_t video_at(std::int64_t at_iteration, std::int64_t slot) {
+    const std::lock_guard lock(mutex);
+    auto& list = lists[at_iteration];
+    if (list.empty()) list = batch_videos(size(), config.batch, config.seed, at_iteration);
+    return list[static_cast<std::size_t>(slot)];
+  }
+
+  Video open(std::int64_t video) {
+    auto& slot = indices[static_cast<std::size_t>(video)];
+    VideoOptions options;
+    {
+      const std::lock_guard lock(mutex);
+      options.index = slot;
+    }
+    Video opened(dataset.videos[static_cast<std::size_t>(video)].path, options);
+    const std::lock_guard lock(mutex);
+    slot = opened.index();
+    return opened;
+  }
+
+  [[nodiscard]] Philox random(Purpose purpose, std::int64_t at_iteration, std::int64_t video, int view) const {
+    return Philox(config.seed, hash_stream(purpose, at_iteration, video, view));
+  }
+
+  void view(Video& video, std::span<const std::int64_t> wanted, const Philox& draws, std::vector<float>& out) const {
+    const Frames frames = video.frames(wanted, config.augment.resize_height, config.augment.resize_width);
+    out.resize(clip_floats(frames.count, config.augment));
+    augment_clip(frames, config.augment, draws, out);
+  }
+
+  /// Each frame's successor minus the frame; the last frame of a video looks back instead.
+  void residual(Video& video, std::span<const std::int64_t> wanted, const Philox& draws,
+                std::vector<float>& out) const {
+    if (video.info().frames < 2) fail<DataError>("video", "{} has 1 frame, a residual needs 2", video.info().path);
+    std::vector<std::int64_t> pairs;
+    for (const std::int64_t i : wanted) {
+      const std::int64_t first = std::min(i, video.info().frames - 2);
+      pairs.push_back(first);
+      pairs.push_back(first + 1);
+    }
+    std::vector<float> both;
+    view(video, pairs, draws, both);
+    const std::size_t frame = both.size() / pairs.size();
+    out.resize(wanted.size() * frame);
+    for (std::size_t f = 0; f < wanted.size(); ++f)
+      for (std::size_t i = 0; i < frame; ++i)
+        out[f * frame + i] = both[(2 * f + 1) * frame + i] - both[2 * f * frame + i];
+  }
+
+  /// Errors of the video's data are part of the result; any other is thrown.
+  Sample sample(std::int64_t at_iteration, std::int64_t number) {
+    const std::int64_t start = now_ns();
+    Sample result;
+    result.video = number;
+    try {
+      Video video = open(number);
+      require_clip(video.info().path, video.info().frames, config.clip);
+      for (const int side : {0, 1}) {
+        Philox starts = random(clip_start, at_iteration, number, side);
+        const std::vector<std::int64_t> wanted = random_clip(video.info().frames, config.clip, starts);
+        const Philox draws = random(augmentation, at_iteration, number, side);
+        if (side == 1 && config.residual_view)
+          residual(video, wanted, draws, result.view_b);
+        else
+          view(video, wanted, draws, side == 0 ? result.view_a : result.view_b);
+      }
+    } catch (const DataError& e) {
+      result.error = e.what();
+    }
+    result.ms = static_cast<double>(now_ns() - start) / 1e6;
+    return result;
+  }
+
+  void count_bad(const Sample& sample) {
+    bad.emplace(sample.video, sample.error);
+    const auto count = static_cast<std::int64_t>(bad.size());
+    if (count * 100 <= config.max_bad_percent * size()) return;
+    std::string list;
+    for (const auto& [video, error] : bad) list += "; " + error;
+    fail<DataError>("loader", "{} of {} videos cannot be used, more than {}%{}", count, size(), config.max_bad_percent,
+                    list);
+  }
+
+  /// For every sample without views, another video's: the batch's own are out, and so is what an earlier one took.
+  void replace(std::int64_t at_iteration, std::vector<Sample>& batch) {
+    std::vector<std::int64_t> others(dataset.videos.size());
+    std::iota(others.begin(), others.end(), std::int64_t{0});
+    std::erase_if(others, [&](std::int64_t v) {
+      return std::ranges::any_of(batch, [v](const Sample& s) { return s.video == v; });
+    });
+    Philox draws(config.seed, hash_stream(replacements, at_iteration));
+    draws.shuffle(std::span<std::int64_t>(others));
+    auto candidate = others.begin();
+    for (Sample& s : batch) {
+      while (!s.error.empty()) {
+        if (candidate == others.end())
+          fail<DataError>("loader", "iteration {}: no video is left to replace one that cannot be used: {}",
+                          at_iteration, s.error);
+        const std::int64_t video = *candidate++;
+        // Skipped only after the shuffle: a resumed run, which does not know them yet, must choose the same.
+        if (bad.contains(video)) continue;
+        const double ms = s.ms;
+        s = sample(at_iteration, video);
+        s.ms += ms;
+        ++totals.replaced;
+        if (!s.error.empty()) count_bad(s);
+      }
+    }
+  }
+
+  Batch next() {
+    const std::int64_t start = now_ns();
+    std::vector<Sample> parts;
+    for (std::int64_t i = 0; i < config.batch; ++i) parts.push_back(*samples->next());
+    totals.wait_ms += static_cast<double>(now_ns() - start) / 1e6;
+    {
+      const std::lock_guard lock(mutex);
+      lists.erase(iteration);
+    }
+    for (const Sample& s : parts)
+      if (!s.error.empty()) count_bad(s);
+    replace_if_needed(parts);
+
+    Batch batch;
+    batch.iteration = iteration++;
+    for (auto view : {&Batch::view_a, &Batch::view_b})
+      (batch.*view).reserve(parts.size() * parts.front().view_a.size());
+    for (const Sample& s : parts) {
+      batch.videos.push_back(s.video);
+      batch.labels.push_back(dataset.videos[static_cast<std::size_t>(s.video)].label);
+      batch.view_a.insert(batch.view_a.end(), s.view_a.begin(), s.view_a.end());
+      batch.view_b.insert(batch.view_b.end(), s.view_b.begin(), s.view_b.end());
+      batch.decode_ms += s.ms;
+    }
+    ++totals.batches;
+    totals.decode_ms += batch.decode_ms;
+    return batch;
+  }
+
+  void replace_if_needed(std::vector<Sample>& parts) {
+    if (std::ranges::any_of(parts, [](const Sample& s) { return !s.error.empty(); })) replace(iteration, parts);
+  }
+};
+
+Loader::Loader(const Dataset& dataset, LoaderConfig config) : impl_(std::make_unique<Impl>()) {
+  check(config.augment);
+  if (config.batch < 1) fail("loader", "batch must be positive, got {}", config.batch);
+  if (config.threads < 1 || config.ring < 1)
+    fail("loader", "threads and ring must be positive, got {} and {}", config.threads, config.ring);
+  if (config.clip.frames < 1 || config.clip.stride < 1)
+    fail("loader", "frames and stride must be positive, got {} and {}", config.clip.frames, config.clip.stride);
+  if (config.first_iteration < 0) fail("loader", "iterations count from 0, got {}", config.first_iteration);
+  const auto videos = static_cast<std::int64_t>(dataset.videos.size());
+  if (videos < config.batch)
+    fail<DataError>("loader", "the data set has {} videos, a batch needs {}", videos, config.batch);
+  impl_->dataset = dataset;
+  impl_->config = config;
+  impl_->indices.resize(dataset.videos.size());
+  impl_->iteration = config.first_iteration;
+  Impl* impl = impl_.get();
+  const std::int64_t first = config.first_iteration * config.batch;
+  impl_->samples =
+      std::make_unique<Ordered<Sample>>(config.threads, config.ring * config.batch, -1, [impl, first](std::int64_t i) {
+        const std::int64_t batch = impl->config.batch;
+        const std::int64_t iteration = (first + i) / batch;
+        return impl->sample(iteration, impl->video_at(iteration, (first + i) % batch));
+      });
+}
+
+Loader::~Loader() = default;
+
+Batch Loader::next() {
+  if (impl_->failure) std::rethrow_exception(impl_->failure);
+  try {
+    return impl_->next();
+  } catch (...) {
+    impl_->failure = std::current_exception();
+    throw;
+  }
+}
+
+LoaderStats Loader::stats() const {
+  LoaderStats stats = impl_->totals;
+  stats.ready = static_cast<double>(impl_->samples->waiting()) / static_cast<double>(impl_->config.batch);
+  stats.bad.assign(impl_->bad.begin(), impl_->bad.end());
+  return stats;
+}
+
+}  // namespace mcn

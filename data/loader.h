@@ -1,0 +1,71 @@
+// Batches of two views of each video for training, made ahead by loader threads.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "data/augment.h"
+#include "data/dataset.h"
+#include "data/sampler.h"
+
+namespace mcn {
+
+struct LoaderConfig {
+  std::int64_t batch = 16;  ///< videos
+  ClipConfig clip;
+  AugmentConfig augment;
+  std::uint64_t seed = 0;
+  int threads = 2;             ///< that decode and augment; change no bit
+  int ring = 4;                ///< batches that the threads may be ahead; changes no bit
+  bool residual_view = false;  ///< second view: each frame's successor minus the frame, normalised
+  std::int64_t first_iteration = 0;
+  int max_bad_percent = 5;  ///< of the data set's videos that may be unusable
+};
+
+/// View tensors are N x D x H x W x 3, float32, row-major.
+struct Batch {
+  std::int64_t iteration = 0;
+  std::vector<std::int64_t> videos;  ///< indices in Dataset::videos, all different
+  std::vector<std::int64_t> labels;
+  std::vector<float> view_a, view_b;
+  double decode_ms = 0;  ///< that the threads spent on it, together
+};
+
+struct LoaderStats {
+  std::int64_t batches = 0;
+  double decode_ms = 0;  ///< of all batches, summed over the threads
+  double wait_ms = 0;    ///< that next() blocked
+  double ready = 0;      ///< batches that wait in the ring now
+  std::int64_t replaced = 0;
+  std::vector<std::pair<std::int64_t, std::string>> bad;  ///< index and cause of each unusable video
+};
+
+/// An epoch is a seeded permutation of the videos, a batch the next `batch` of it, the incomplete rest dropped. Every
+/// random number is a function of (seed, iteration, video, view). A video that cannot be decoded, or has fewer frames
+/// than a clip, is replaced by another that is not in the batch, chosen by the seed.
+class Loader {
+ public:
+  /// UsageError for a config that makes no sense, DataError if the data set has fewer videos than a batch. The data set
+  /// is copied.
+  Loader(const Dataset& dataset, LoaderConfig config);
+  ~Loader();
+
+  /// Blocks until the next iteration's batch is made. DataError, listing them, when more than max_bad_percent of the
+  /// videos turned out unusable, or when there is none left to replace one. After an exception, throws it again.
+  Batch next();
+
+  [[nodiscard]] LoaderStats stats() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// The videos of an iteration's batch before any is replaced: what the sampler alone decides.
+std::vector<std::int64_t> batch_videos(std::int64_t videos, std::int64_t batch, std::uint64_t seed,
+                                       std::int64_t iteration);
+
+}  // namespace mcn

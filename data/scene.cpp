@@ -1,0 +1,272 @@
+// Draws the scenes of the synthetic data set: one object with soft edges moving over a still pattern.
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <functional>
+#include <numbers>
+
+#include "data/synth.h"
+#include "engine/random.h"
+
+namespace mcn {
+namespace {
+
+constexpr double pi = std::numbers::pi;
+
+enum Motion : std::uint8_t { translate, rotate, zoom, oscillate, orbit, shear, stretch, hop };
+enum Shape : std::uint8_t { disc, square, triangle, ring, cross, star, bar, crescent };
+enum Pattern : std::uint8_t { stripes, checker, dots, plain, rings, noise, gradient, grid };
+
+using Color = std::array<float, 3>;
+
+Color random_color(Philox& random) {
+  return {static_cast<float>(random.uniform(0, 255)), static_cast<float>(random.uniform(0, 255)),
+          static_cast<float>(random.uniform(0, 255))};
+}
+
+double luma_of(const Color& c) { return 0.299 * c[0] + 0.587 * c[1] + 0.114 * c[2]; }
+
+/// A colour told from another even in grayscale. Grays in the middle of the range leave room on both sides for 70.
+Color contrasting(Philox& random, const Color& other, double least) {
+  for (int tries = 0; tries < 200; ++tries) {
+    const Color c = random_color(random);
+    if (std::abs(luma_of(c) - luma_of(other)) >= least) return c;
+  }
+  const float v = luma_of(other) < 128 ? 255.0F : 0.0F;
+  return {v, v, v};
+}
+
+/// 0 to 1 across an edge one pixel wide; distance in pixels, negative inside.
+double coverage(double distance) { return std::clamp(0.5 - distance, 0.0, 1.0); }
+
+/// Distance to a polygon of n corners, alternating between radius 1 and `inner` (1: regular polygon of n corners).
+double polygon_distance(double x, double y, int corners, double inner) {
+  const double sector = 2 * pi / corners;
+  double angle = std::atan2(x, -y);  // 0 at the top
+  angle -= sector * std::floor(angle / sector);
+  if (angle > sector / 2) angle = sector - angle;
+  const double radius = std::hypot(x, y);
+  const double px = radius * std::cos(angle), py = radius * std::sin(angle);
+  // The edge from a corner at (1, 0) to the middle of the sector.
+  const double mx = inner * std::cos(sector / 2), my = inner * std::sin(sector / 2);
+  const double ex = mx - 1, ey = my;
+  return ((px - 1) * ey - py * ex) / std::hypot(ex, ey);
+}
+
+/// Distance to a shape of about radius 1 in its own frame, in units of that radius; negative inside.
+double shape_distance(int shape, double x, double y) {
+  const auto box = [](double bx, double by, double w, double h) {
+    return std::max(std::abs(bx) - w, std::abs(by) - h);
+  };
+  switch (shape) {
+    case disc:
+      return std::hypot(x, y) - 0.9;
+    case square:
+      return box(x, y, 0.78, 0.78);
+    case triangle:
+      return polygon_distance(x, y, 3, 0.5);
+    case ring:
+      return std::abs(std::hypot(x, y) - 0.72) - 0.22;
+    case cross:
+      return std::min(box(x, y, 0.95, 0.28), box(x, y, 0.28, 0.95));
+    case star:
+      return polygon_distance(x, y, 5, 0.42);
+    case bar:
+      return box(x, y, 1.15, 0.3);
+    default:
+      return std::max(std::hypot(x, y) - 0.95, 0.75 - std::hypot(x - 0.45, y));
+  }
+}
+
+/// How much of the second colour a background pixel takes, 0 to 1.
+class Background {
+ public:
+  Background(int pattern, double height, Philox& random)
+      : pattern_(pattern),
+        period_(height * random.uniform(0.14, 0.26)),
+        angle_(random.uniform(0, 2 * pi)),
+        phase_x_(random.uniform(0, 100)),
+        phase_y_(random.uniform(0, 100)),
+        height_(height),
+        key_(random()) {}
+
+  [[nodiscard]] double at(double x, double y) const {
+    const double u = (x * std::cos(angle_) + y * std::sin(angle_)) / period_ + phase_x_;
+    const double v = (y * std::cos(angle_) - x * std::sin(angle_)) / period_ + phase_y_;
+    // Sharp but for about a pixel.
+    const auto sharp = [this](double wave) { return std::clamp(0.5 + wave * period_ / pi / 2, 0.0, 1.0); };
+    switch (pattern_) {
+      case stripes:
+        return sharp(std::sin(2 * pi * u));
+      case checker:
+        return sharp(std::sin(pi * u) * std::sin(pi * v) * 2);
+      case dots: {
+        const double du = u - std::floor(u) - 0.5, dv = v - std::floor(v) - 0.5;
+        return coverage((std::hypot(du, dv) - 0.28) * period_);
+      }
+      case plain:
+        return 0;
+      case rings:
+        return sharp(std::sin(2 * pi * std::hypot(x / period_ - phase_x_ / 25, y / period_ - phase_y_ / 25)));
+      case noise:
+        return std::clamp(value_noise(u, v) * 2 - 0.5, 0.0, 1.0);
+      case gradient:
+        return std::clamp(0.5 + (u - phase_x_) * period_ / (1.6 * height_), 0.0, 1.0);
+      default: {
+        const double du = std::abs(u - std::floor(u) - 0.5), dv = std::abs(v - std::floor(v) - 0.5);
+        return coverage((0.38 - std::max(du, dv)) * period_);
+      }
+    }
+  }
+
+ private:
+  [[nodiscard]] double lattice(std::int64_t x, std::int64_t y) const {
+    return static_cast<double>(hash_stream(key_, x, y) >> 11) * 0x1.0p-53;
+  }
+  [[nodiscard]] double value_noise(double u, double v) const {
+    const double fu = std::floor(u), fv = std::floor(v);
+    const auto x = static_cast<std::int64_t>(fu), y = static_cast<std::int64_t>(fv);
+    const auto smooth = [](double t) { return t * t * (3 - 2 * t); };
+    const double a = smooth(u - fu), b = smooth(v - fv);
+    return std::lerp(std::lerp(lattice(x, y), lattice(x + 1, y), a),
+                     std::lerp(lattice(x, y + 1), lattice(x + 1, y + 1), a), b);
+  }
+
+  int pattern_;
+  double period_, angle_, phase_x_, phase_y_, height_;
+  std::uint64_t key_;
+};
+
+/// Where the object is at a time: centre and radius in pixels, and the map from its frame's axes to the picture's.
+struct Pose {
+  double x = 0, y = 0, radius = 1;
+  double turn = 0, stretch_x = 1, stretch_y = 1, shear = 0;
+};
+
+/// Draws everything about the motion that is random and gives the pose at a frame.
+std::function<Pose(int)> motion_of(int motion, double height, double width, Philox& random) {
+  Pose start;
+  start.radius = height * random.uniform(0.19, 0.30);
+  start.x = width * random.uniform(0.3, 0.7);
+  start.y = height * random.uniform(0.32, 0.68);
+  start.turn = random.uniform(0, 2 * pi);
+  const double direction = random.uniform(0, 2 * pi);
+  const double dx = std::cos(direction), dy = std::sin(direction);
+  const double sign = random.chance(0.5) ? 1 : -1;
+  const double phase = random.uniform(0, 2 * pi);
+  const double period = random.uniform(9, 16);  // frames
+  const double pace = random.uniform(0.75, 1.3);
+  const double turn_on_period = 2 * pi / period;
+  // Beyond the picture's edge by its own size an object comes in again on the other side.
+  const auto wrapped = [](double v, double size, double margin) {
+    const double span = size + 2 * margin;
+    v = std::fmod(v + margin, span);
+    return (v < 0 ? v + span : v) - margin;
+  };
+  return [=](int frame) {
+    Pose p = start;
+    const double t = frame;
+    const double wave = std::sin(turn_on_period * t + phase);
+    switch (motion) {
+      case translate:
+        p.x = wrapped(start.x + dx * pace * t * height * 0.045, width, start.radius);
+        p.y = wrapped(start.y + dy * pace * t * height * 0.045, height, start.radius);
+        break;
+      case rotate:
+        p.turn += sign * pace * t * 0.22;
+        break;
+      case zoom:
+        p.radius *= std::exp(0.5 * wave);
+        break;
+      case oscillate:
+        p.x += dx * wave * height * 0.22 * pace;
+        p.y += dy * wave * height * 0.22 * pace;
+        break;
+      case orbit:
+        p.x += height * 0.2 * pace * std::cos(sign * turn_on_period * t + phase);
+        p.y += height * 0.2 * pace * std::sin(sign * turn_on_period * t + phase);
+        break;
+      case shear:
+        p.shear = wave * pace;
+        break;
+      case stretch:
+        p.stretch_x = std::exp(0.55 * wave);
+        p.stretch_y = 1 / p.stretch_x;
+        break;
+      default: {
+        const double leap = std::floor(t / period * 2 + phase);
+        p.x += height * 0.25 * std::cos(direction + 2.4 * leap);
+        p.y += height * 0.25 * std::sin(direction + 2.4 * leap);
+      }
+    }
+    return p;
+  };
+}
+
+}  // namespace
+
+Frames render_scene(const SceneKinds& kinds, int frames, int height, int width, std::uint64_t seed,
+                    std::uint64_t stream) {
+  Philox random(seed, stream);
+  const Color back = random_color(random);
+  const Color back2 = contrasting(random, back, 45);
+  // The object's two halves, so that the turn of a disc is seen.
+  const Color front = contrasting(random, back, 60);
+  const Color front2 = contrasting(random, front, 50);
+  const double halves_angle = random.uniform(0, 2 * pi);
+  const Background background(kinds.pattern, height, random);
+  const auto pose = motion_of(kinds.motion, height, width, random);
+
+  const auto w = static_cast<std::size_t>(width);
+  const std::size_t pixels = static_cast<std::size_t>(height) * w;
+  std::vector<Color> still(pixels);
+  for (int y = 0; y < height; ++y)
+    for (int x = 0; x < width; ++x) {
+      const auto share = static_cast<float>(background.at(x + 0.5, y + 0.5));
+      for (std::size_t c = 0; c < 3; ++c)
+        still[static_cast<std::size_t>(y) * w + static_cast<std::size_t>(x)][c] = std::lerp(back[c], back2[c], share);
+    }
+
+  Frames result{frames, height, width, std::vector<std::uint8_t>(static_cast<std::size_t>(frames) * pixels * 3)};
+  const auto byte = [](float v) { return static_cast<std::uint8_t>(std::clamp(v + 0.5F, 0.0F, 255.0F)); };
+  for (int f = 0; f < frames; ++f) {
+    std::uint8_t* out = result.rgb.data() + static_cast<std::size_t>(f) * pixels * 3;
+    for (const Color& c : still)
+      for (const float v : c) *out++ = byte(v);
+    const Pose p = pose(f);
+    const double cos = std::cos(p.turn), sin = std::sin(p.turn);
+    const double reach = p.radius * 1.3 * (1 + std::abs(p.shear)) * std::max(p.stretch_x, p.stretch_y) + 2;
+    const auto bound = [](double v, int size) { return std::clamp(static_cast<int>(std::floor(v)), 0, size); };
+    const double narrow = std::min(p.stretch_x, p.stretch_y);
+    for (int y = bound(p.y - reach, height); y < bound(p.y + reach, height); ++y) {
+      for (int x = bound(p.x - reach, width); x < bound(p.x + reach, width); ++x) {
+        // Back from the picture into the object's own frame.
+        double u = (x + 0.5 - p.x) / p.radius, v = (y + 0.5 - p.y) / p.radius;
+        u -= p.shear * v;
+        u /= p.stretch_x;
+        v /= p.stretch_y;
+        const double ou = u * cos + v * sin, ov = v * cos - u * sin;
+        const double inside = coverage(shape_distance(kinds.shape, ou, ov) * p.radius * narrow);
+        if (inside <= 0) continue;
+        const double half = coverage((ou * std::cos(halves_angle) + ov * std::sin(halves_angle)) * p.radius * narrow);
+        const std::size_t at = static_cast<std::size_t>(y) * w + static_cast<std::size_t>(x);
+        for (std::size_t c = 0; c < 3; ++c) {
+          const float object = std::lerp(front[c], front2[c], static_cast<float>(half));
+          result.rgb[(static_cast<std::size_t>(f) * pixels + at) * 3 + c] =
+              byte(std::lerp(still[at][c], object, static_cast<float>(inside)));
+        }
+      }
+    }
+  }
+  return result;
+}
+
+std::string class_name(SceneKinds kinds) {
+  constexpr std::array motions{"Translate", "Rotate", "Zoom", "Oscillate", "Orbit", "Shear", "Stretch", "Hop"};
+  constexpr std::array shapes{"Disc", "Square", "Triangle", "Ring", "Cross", "Star", "Bar", "Crescent"};
+  constexpr std::array patterns{"Stripes", "Checker", "Dots", "Plain", "Rings", "Noise", "Gradient", "Grid"};
+  return std::string(motions[static_cast<std::size_t>(kinds.motion)]) + shapes[static_cast<std::size_t>(kinds.shape)] +
+         "On" + patterns[static_cast<std::size_t>(kinds.pattern)];
+}
+
+}  // namespace mcn
