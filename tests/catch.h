@@ -8,7 +8,6 @@
 #else
 
 #include <catch2/catch.hpp>
-
 #include <string>
 
 namespace Catch {
