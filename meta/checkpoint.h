@@ -13,7 +13,7 @@ namespace mcn {
 /// What rebuilds a model and reads clips for it.
 struct ModelDescription {
   McnModelConfig model;
-  std::int64_t frames = 16, stride = 1;  ///< of a clip
+  int frames = 16, stride = 1;  ///< of a clip
   int size = 112, resize_height = 128, resize_width = 171;
   std::uint64_t seed = 0;  ///< of the initial weights
 

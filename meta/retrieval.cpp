@@ -58,10 +58,11 @@ Embedding embed_videos(const ModelDescription& description, const McnModel& mode
     pending.clear();
     owners.clear();
   };
-  UniformClips reader(
-      dataset, {static_cast<int>(description.frames), static_cast<int>(description.stride)},
-      {.size = description.size, .resize_height = description.resize_height, .resize_width = description.resize_width},
-      config.clips, config.threads);
+  AugmentConfig augment;
+  augment.size = description.size;
+  augment.resize_height = description.resize_height;
+  augment.resize_width = description.resize_width;
+  UniformClips reader(dataset, {description.frames, description.stride}, augment, config.clips, config.threads);
   for (std::int64_t video = 0; video < videos; ++video) {
     const std::vector<float> clips = reader.next();
     for (int c = 0; c < config.clips; ++c) {

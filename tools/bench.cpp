@@ -83,7 +83,11 @@ int bench_step(const BenchOptions& o) {
   for (std::int64_t i = 0; i < o.batch; ++i) labels.push_back(random.below(128));
   const LossFunction loss =
       classification(model, random_clips(backend, o.batch, o.frames, o.size, 1), Tensor::from(backend, labels));
-  Optimizer optimizer({.lr = 0.01, .momentum = 0.9, .weight_decay = 1e-4}, model.parameters());
+  OptimizerConfig sgd;
+  sgd.lr = 0.01;
+  sgd.momentum = 0.9;
+  sgd.weight_decay = 1e-4;
+  Optimizer optimizer(sgd, model.parameters());
   verify(gradient_tape(theta, loss, After::release).gradient, model.parameters());
   return measure(o, backend, {{"bench", "step"}, {"batch", o.batch}, {"frames", o.frames}, {"size", o.size}}, [&] {
     const GradientTape step = gradient_tape(theta, loss, After::release);

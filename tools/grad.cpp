@@ -1,12 +1,11 @@
 // `mcn grad`: gradients and meta-gradients of a problem in a safetensors file, under PyTorch's names and layout, for
 // comparison with another framework.
-#include <cstring>
-#include <set>
-
+#include "engine/atomic_file.h"
 #include "engine/device.h"
 #include "meta/checkpoint.h"
 #include "meta/maml.h"
 #include "tools/command.h"
+#include "tools/problem.h"
 
 namespace mcn {
 namespace {
@@ -18,89 +17,40 @@ struct GradOptions {
   bool f64 = false, recompute = false;
 };
 
-const SafetensorsEntry& entry(const SafetensorsFile& file, const std::string& path, const std::string& name) {
-  const auto found = file.tensors.find(name);
-  if (found == file.tensors.end()) fail<DataError>("grad", "{}: no tensor \"{}\"", path, name);
-  return found->second;
-}
-
-// A set's clips (N 3 T H W) and labels (N, i64).
-struct Examples {
-  Tensor clips, labels;
-};
-
-Examples read_set(const SafetensorsFile& file, const std::string& path, const std::string& set, std::int64_t classes,
-                  Backend& backend, DType dtype) {
-  const SafetensorsEntry& x = entry(file, path, set + ".x");
-  const SafetensorsEntry& y = entry(file, path, set + ".y");
-  if (x.shape.rank() != 5 || x.shape[1] != 3 || x.shape.numel() == 0)
-    fail<DataError>("grad", "{}: {}.x has shape {}, expected (N, 3, T, H, W)", path, set, x.shape.str());
-  const std::int64_t n = x.shape[0];
-  if (n < 2) fail<DataError>("grad", "{}: {}.x holds {} clips, batch statistics need at least 2", path, set, n);
-  if (y.dtype != DType::i64 || y.shape != Shape{n})
-    fail<DataError>("grad", "{}: {}.y is {} {}, expected i64 {}", path, set, name_of(y.dtype), y.shape.str(),
-                    Shape{n}.str());
-  std::vector<std::int64_t> labels(static_cast<std::size_t>(n));
-  std::memcpy(labels.data(), y.data.data(), y.data.size());
-  for (const std::int64_t label : labels)
-    if (label < 0 || label >= classes)
-      fail<DataError>("grad", "{}: {}.y holds label {}, expected [0, {})", path, set, label, classes);
-  return {take(file, path, set + ".x", channels_last_shape(x.shape), backend, dtype), Tensor::from(backend, labels)};
-}
-
 int grad(const GradOptions& o) {
   set_threads(o.threads);
   Backend& backend = open_device(o.device);
   const DType dtype = o.f64 ? DType::f64 : DType::f32;
-  const SafetensorsFile file = read_safetensors(o.problem);
-  const Shape fc = entry(file, o.problem, "model.fc.weight").shape;
-  if (fc.rank() != 2 || fc[0] < 1)
-    fail<DataError>("grad", "{}: model.fc.weight has shape {}, expected (classes, features)", o.problem, fc.str());
-  const VideoResNet model({o.model, 1, fc[0]});
-  Tensors theta;
-  std::set<std::string> known;
-  for (const ParameterSpec& spec : model.parameters()) {
-    theta.push_back(take(file, o.problem, "model." + spec.name, spec.shape, backend, dtype));
-    known.insert("model." + spec.name);
-  }
-  for (const auto& [name, value] : file.tensors)
-    if (name.starts_with("model.") && !known.contains(name))
-      fail<DataError>("grad", "{}: \"{}\" is no parameter of {}", o.problem, name, o.model);
-
-  const auto loss_on = [&](const std::string& set) -> LossFunction {
-    const Examples examples = read_set(file, o.problem, set, fc[0], backend, dtype);
-    return [&model, examples](Tape& tape, std::span<const Var> vars) {
-      return tape.apply(ops::cross_entropy(examples.labels), {model.logits(tape, vars, tape.constant(examples.clips))});
-    };
-  };
-  const LossFunction support = loss_on("support");
-  const LossFunction query = loss_on("query");
+  const Problem problem = take_problem(read_safetensors(o.problem), o.problem, o.model, backend, dtype);
+  const ParameterSpecs& specs = problem.model->parameters();
+  // Fails now, not after minutes of work.
+  { const AtomicFile writable("grad", o.out); }
   MamlConfig config = o.maml;
   config.second_order = o.order == 2;
   config.inner_tape = o.recompute ? InnerTape::recompute : InnerTape::keep;
-  for (const ParameterSpec& spec : model.parameters()) config.parameter_names.push_back(spec.name);
+  for (const ParameterSpec& spec : specs) config.parameter_names.push_back(spec.name);
 
   const std::int64_t before = backend.kernel_calls();
-  const MetaGradient meta = meta_gradient(theta, support, query, config);
+  const MetaGradient meta = meta_gradient(problem.theta, problem.support, problem.query, config);
   const std::int64_t kernels = backend.kernel_calls() - before;
   if (kernels == 0) fail<DeviceError>("grad", "device {} ran no kernel", backend.name());
 
   SafetensorsFile out;
-  const auto put_values = [&](const std::string& name, const std::vector<double>& values) {
-    if (values.empty()) {
-      out.tensors[name] = {dtype, {0}, {}};
-      return;
-    }
+  const auto put_losses = [&](const std::string& name, const std::vector<double>& values) {
     put(out, name,
         Tensor::from(backend, dtype, {static_cast<std::int64_t>(values.size())}, std::span<const double>(values)));
   };
-  put_values("loss.support", meta.support_losses);
-  put_values("loss.query", {meta.query_loss});
-  for (std::size_t i = 0; i < theta.size(); ++i)
-    put(out, "grad." + model.parameters()[i].name,
-        meta.gradient[i] ? meta.gradient[i] : Tensor::full(backend, dtype, theta[i].shape(), 0));
+  put_losses("loss.support", meta.support_losses);
+  put_losses("loss.query", {meta.query_loss});
+  for (std::size_t i = 0; i < specs.size(); ++i) {
+    const Tensor& gradient = meta.gradient[i];
+    // A loss may be finite where its derivative has overflowed.
+    if (gradient && !backend.all_finite(gradient))
+      fail<NonFiniteError>("grad", "the gradient of {} is not finite", specs[i].name);
+    put(out, "grad." + specs[i].name, gradient ? gradient : Tensor::full(backend, dtype, specs[i].shape, 0));
+  }
   write_safetensors(o.out, out);
-  fmt::print(stderr, "{} kernels ran on {}, {}; query loss {:.6f}\n", kernels, backend.name(), name_of(dtype),
+  fmt::print(stderr, "{} ran {} kernels in {}; query loss {:.6f}\n", backend.name(), kernels, name_of(dtype),
              meta.query_loss);
   return ok;
 }

@@ -77,7 +77,9 @@ int train(const TrainOptions& o, const std::string& resolved) {
   const fs::path out(o.out);
   make_folder(out);
   const std::string last = (out / "last.safetensors").string();
-  write_atomically((out / "config.toml").string(), resolved);
+  AtomicFile saved_config("train", (out / "config.toml").string());
+  saved_config.write(resolved);
+  saved_config.commit();
   MetricsFile metrics_file(out / "metrics.jsonl", trainer.iteration());
   fmt::print("{}\n", resolved);
   fmt::print("{} videos of {} classes, device {}, {} parameters\n", dataset.videos.size(), dataset.classes.size(),

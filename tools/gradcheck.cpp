@@ -1,0 +1,53 @@
+// `mcn gradcheck`: every operator's rules and whole models, checked numerically; a table, and exit code 1 on a miss.
+#include "meta/gradcheck.h"
+
+#include <fmt/format.h>
+
+#include "engine/device.h"
+#include "tools/command.h"
+
+namespace mcn {
+namespace {
+
+int gradcheck(const std::string& device, bool f64, std::uint64_t seed) {
+  Backend& backend = open_device(device);
+  const DType dtype = f64 ? DType::f64 : DType::f32;
+  std::vector<GradcheckRow> rows = gradcheck_operators(backend, dtype, seed);
+  if (f64) {
+    const std::vector<GradcheckRow> models = gradcheck_models(backend, seed);
+    rows.insert(rows.end(), models.begin(), models.end());
+  }
+  fmt::print("{:<18} {:<20} {:>10} {:>10}\n", "operator", "rule", "error", "tolerance");
+  std::size_t missed = 0;
+  for (const GradcheckRow& row : rows) {
+    fmt::print("{:<18} {:<20} {:>10.1e} {:>10.0e}{}\n", row.op, row.rule, row.error, row.tolerance,
+               row.ok ? "" : "  MISS");
+    missed += row.ok ? 0 : 1;
+  }
+  fmt::print("{} of {} checks passed on {}, {}\n", rows.size() - missed, rows.size(), backend.name(), name_of(dtype));
+  return missed == 0 ? ok : check_failed;
+}
+
+}  // namespace
+
+void add_gradcheck(CLI::App& app) {
+  CLI::App* command = app.add_subcommand(
+      "gradcheck", "check the four rules of every operator, and whole models, against finite differences");
+  struct Options {
+    std::string device = "cpu";
+    bool f64 = true;
+    std::uint64_t seed = 0;
+  };
+  auto o = std::make_shared<Options>();
+  command->add_option("--device", o->device, "cpu or ref");
+  command
+      ->add_option_function<std::string>(
+          "--dtype", [o](const std::string& t) { o->f64 = t == "f64"; },
+          "f64: against differences; f32: against float64, operators only")
+      ->check(CLI::IsMember({"f32", "f64"}))
+      ->default_str("f64");
+  command->add_option("--seed", o->seed, "of the random points and directions");
+  set_action(*command, [o] { return gradcheck(o->device, o->f64, o->seed); });
+}
+
+}  // namespace mcn

@@ -1,0 +1,40 @@
+// `mcn synth`: writes a data set of synthetic motion videos.
+#include "data/synth.h"
+
+#include <fmt/format.h>
+
+#include "tools/command.h"
+#include "tools/interrupt.h"
+#include "tools/progress.h"
+
+namespace mcn {
+
+void add_synth(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("synth", "write labelled motion videos as real files, in UCF101's layout");
+  auto c = std::make_shared<SynthConfig>();
+  command->add_option("--out", c->out, "folder; must not exist or be empty")->required();
+  command->add_option("--classes", c->classes, "bundles of motion, shape and background pattern");
+  command->add_option("--train", c->train, "training videos, spread evenly over the classes");
+  command->add_option("--test", c->test, "test videos");
+  command->add_option("--frames", c->frames, "frames a video");
+  command->add_option("--height", c->height, "pixels, even");
+  command->add_option("--width", c->width, "pixels, even");
+  command->add_option("--fps", c->fps, "frames a second");
+  command->add_option("--correlation", c->correlation,
+                      "probability that shape, and that pattern, is the class's; 0: motion alone tells the class");
+  command->add_option("--seed", c->seed, "of everything that is random");
+  command->add_option("--threads", c->threads, "that draw and encode; change no bit")->check(CLI::Range(1, 256));
+  set_action(*command, [c] {
+    Progress progress("synth", std::int64_t{c->train} + c->test);
+    const InterruptGuard interrupt;
+    write_synthetic_dataset(*c, [&](std::int64_t done, std::int64_t) {
+      interrupt.throw_if_requested();
+      progress.update(done, "");
+    });
+    progress.finish();
+    fmt::print("{}: {} training and {} test videos of {} classes\n", c->out, c->train, c->test, c->classes);
+    return ok;
+  });
+}
+
+}  // namespace mcn
