@@ -2,6 +2,7 @@
 // patches are never copied; padding points to a row of zeros.
 #include "kernels/cpu/conv_direct.h"
 
+#include "kernels/cpu/conv_fold.h"
 #include "kernels/cpu/conv_geometry.h"
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/scratch.h"
@@ -47,11 +48,13 @@ struct Source {
   const T* weight;
 };
 
-// to (+)= sum over sources of the product of gathered rows (`length` channels) with the taps' matrices.
+// to (+)= sum over sources of the product of gathered rows, `length` elements each and `pitch` apart, with the taps'
+// matrices.
 template <class T>
 void gather_multiply(CachingAllocator& allocator, const ConvWalk& walk, std::span<const Source<T>> sources,
-                     std::int64_t length, std::int64_t columns, std::span<const std::int64_t> tap_offsets,
-                     std::int64_t row_stride, std::int64_t column_stride, T* to, bool accumulate) {
+                     std::int64_t pitch, std::int64_t length, std::int64_t columns,
+                     std::span<const std::int64_t> tap_offsets, std::int64_t row_stride, std::int64_t column_stride,
+                     T* to, bool accumulate) {
   const std::int64_t positions = walk.positions();
   if (positions == 0) return;
   const auto taps = static_cast<std::int64_t>(walk.taps.size());
@@ -88,8 +91,8 @@ void gather_multiply(CachingAllocator& allocator, const ConvWalk& walk, std::spa
         walk.runs(
             walk.taps[static_cast<std::size_t>(t)], first, last,
             [&](std::int64_t begin, std::int64_t end, std::int64_t row, std::int64_t step) {
-              const T* p = from + row * length;
-              for (std::int64_t i = begin; i < end; ++i, p += step * length) out[i - first] = p;
+              const T* p = from + row * pitch;
+              for (std::int64_t i = begin; i < end; ++i, p += step * pitch) out[i - first] = p;
             },
             [&](std::int64_t begin, std::int64_t end) {
               std::fill(out + begin - first, out + end - first, zeros.get());
@@ -100,13 +103,6 @@ void gather_multiply(CachingAllocator& allocator, const ConvWalk& walk, std::spa
                      panel_end, accumulate || s > 0);
     }
   });
-}
-
-template <class T>
-std::vector<Source<T>> sources_of(std::span<const ConvProduct> products) {
-  std::vector<Source<T>> sources;
-  for (const ConvProduct& product : products) sources.push_back({product.a.as<T>(), product.b.as<T>()});
-  return sources;
 }
 
 std::vector<std::int64_t> offsets_of(const ConvWalk& walk, std::int64_t input_channels) {
@@ -120,13 +116,14 @@ std::vector<std::int64_t> offsets_of(const ConvWalk& walk, std::int64_t input_ch
 template <class T>
 void direct_fprop(CachingAllocator& allocator, const Conv3dParams& params, std::span<const ConvProduct> products,
                   View y, Mode mode) {
-  const Shape& x = products[0].a.shape;
-  const Shape& w = products[0].b.shape;
-  const ConvWalk walk = fprop_walk(params, x, w, y.shape);
-  const auto sources = sources_of<T>(products);
+  const InputRows<T> in(allocator, params, products, products[0].b.shape);
+  const Shape& w = in.w_shape;
+  const ConvWalk walk = fprop_walk(in.params, in.x_shape, w, y.shape);
+  std::vector<Source<T>> sources;
+  for (std::size_t i = 0; i < products.size(); ++i) sources.push_back({in.x[i], products[i].b.as<T>()});
   const std::int64_t filter = w.kd() * w.kh() * w.kw() * w.i();
-  gather_multiply<T>(allocator, walk, sources, w.i(), w.o(), offsets_of(walk, w.i()), 1, filter, y.as<T>(),
-                     mode == Mode::accumulate);
+  gather_multiply<T>(allocator, walk, sources, in.pitch, in.length, w.o(), offsets_of(walk, w.i()), 1, filter,
+                     y.as<T>(), mode == Mode::accumulate);
 }
 
 template <class T>
@@ -134,10 +131,11 @@ void direct_dgrad(CachingAllocator& allocator, const Conv3dParams& params, std::
                   View x_bar, Mode mode) {
   const Shape& y = products[0].a.shape;
   const Shape& w = products[0].b.shape;
-  const auto sources = sources_of<T>(products);
+  std::vector<Source<T>> sources;
+  for (const ConvProduct& product : products) sources.push_back({product.a.as<T>(), product.b.as<T>()});
   const std::int64_t filter = w.kd() * w.kh() * w.kw() * w.i();
   for (const ConvWalk& walk : dgrad_walks(params, x_bar.shape, w, y))
-    gather_multiply<T>(allocator, walk, sources, w.o(), w.i(), offsets_of(walk, w.i()), filter, 1, x_bar.as<T>(),
+    gather_multiply<T>(allocator, walk, sources, w.o(), w.o(), w.i(), offsets_of(walk, w.i()), filter, 1, x_bar.as<T>(),
                        mode == Mode::accumulate);
 }
 

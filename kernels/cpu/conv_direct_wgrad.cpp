@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "kernels/cpu/conv_direct.h"
+#include "kernels/cpu/conv_fold.h"
 #include "kernels/cpu/conv_geometry.h"
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/scratch.h"
@@ -22,11 +23,13 @@ void outer_tile(const T* const* y, const T* const* x, std::int64_t row, std::int
   for (std::int64_t p = 0; p < count; ++p) {
     const T* xp = x[p] + column;
     const T* yp = y[p] + row;
+    // Opaque, or the compiler keeps an offset for every row (row + r) in memory instead of one address.
+    __asm__("" : "+r"(yp));
     V xv[Vectors];
 #pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v)
       xv[v] = Tail && v + 1 == Vectors ? S::load_n(xp + v * S::width, last) : S::load(xp + v * S::width);
-#pragma GCC unroll 8
+#pragma GCC unroll 24
     for (int r = 0; r < Rows; ++r) {
       const V yv = S::set(yp[r]);
 #pragma GCC unroll 4
@@ -53,7 +56,10 @@ void outer_panel(const T* const* y, const T* const* x, std::int64_t row_begin, s
       outer_tile<T, Rows, Vectors, Tail>(y, x, row, column, count, last, out + (row - row_begin) * out_stride,
                                          out_stride);
   };
-  step.template operator()<tile_rows>();
+  // A narrow tile takes more rows: as many accumulators as the widest, so that the latency of its sums is hidden.
+  constexpr int tallest = tile_rows * tile_vectors / Vectors;
+  step.template operator()<tallest>();
+  if constexpr (tallest > tile_rows) step.template operator()<tile_rows>();
   if constexpr (tile_rows > 4) step.template operator()<4>();
   step.template operator()<2>();
   step.template operator()<1>();
@@ -92,11 +98,10 @@ WgradGrid divide_wgrad(std::int64_t positions, std::int64_t taps, std::int64_t i
 template <class T>
 void direct_wgrad(CachingAllocator& allocator, const Conv3dParams& params, std::span<const ConvProduct> products,
                   View w_bar, Mode mode) {
-  const Shape& x_shape = products[0].a.shape;
-  const Shape& y_shape = products[0].b.shape;
-  const std::int64_t in = w_bar.shape.i();
+  const InputRows<T> rows(allocator, params, products, w_bar.shape);
+  const std::int64_t in = rows.length;
   const std::int64_t out = w_bar.shape.o();
-  const ConvWalk walk = fprop_walk(params, x_shape, w_bar.shape, y_shape);
+  const ConvWalk walk = fprop_walk(rows.params, rows.x_shape, rows.w_shape, products[0].b.shape);
   const auto taps = static_cast<std::int64_t>(walk.taps.size());
   const std::int64_t filter = taps * in;
   const std::int64_t positions = walk.positions();
@@ -116,9 +121,9 @@ void direct_wgrad(CachingAllocator& allocator, const Conv3dParams& params, std::
     const T** x_rows = tables.get() + slot * 2 * grid.step;
     const T** y_rows = x_rows + grid.step;
     const std::int64_t part_end = std::min(positions, (part + 1) * grid.part);
-    for (const ConvProduct& product : products) {
-      const T* x = product.a.as<T>();
-      const T* y = product.b.as<T>();
+    for (std::size_t s = 0; s < products.size(); ++s) {
+      const T* x = rows.x[s];
+      const T* y = products[s].b.as<T>();
       for (std::int64_t first = part * grid.part; first < part_end; first += grid.step) {
         const std::int64_t last = std::min(part_end, first + grid.step);
         for (std::int64_t t = 0; t < taps; ++t) {
@@ -126,9 +131,9 @@ void direct_wgrad(CachingAllocator& allocator, const Conv3dParams& params, std::
           walk.runs(
               walk.taps[static_cast<std::size_t>(t)], first, last,
               [&](std::int64_t begin, std::int64_t end, std::int64_t row, std::int64_t step) {
-                const T* xp = x + row * in;
-                const T* yp = y + begin * out;
-                for (std::int64_t i = begin; i < end; ++i, xp += step * in, yp += out, ++count) {
+                const T* xp = x + row * rows.pitch;
+                const T* yp = y + walk.grid_row(begin) * out;
+                for (std::int64_t i = begin; i < end; ++i, xp += step * rows.pitch, yp += out, ++count) {
                   x_rows[count] = xp;
                   y_rows[count] = yp;
                 }

@@ -12,6 +12,28 @@ void for_each_tap(const Shape& w, F&& f) {
       for (std::int64_t kw = 0; kw < w.kw(); ++kw) f(std::array{kd, kh, kw}, index++);
 }
 
+// A kernel along D alone reads every row of x for each of its taps, frames apart. Cutting the plane into short pieces
+// and running through time within a piece lets the later taps find their rows in cache.
+void run_through_time(ConvWalk& walk) {
+  constexpr std::int64_t longest = 32;
+  constexpr std::int64_t shortest = 4;
+  if (walk.taps.size() < 2) return;
+  for (std::size_t a = 1; a < 3; ++a) {
+    if (walk.from_step[a] != 1 || walk.to_step[a] != 1 || walk.from_extent[a] != walk.to_extent[a]) return;
+    for (const ConvWalk::Tap& tap : walk.taps)
+      if (tap.offset[a] != 0) return;
+  }
+  const std::int64_t plane = walk.grid[1] * walk.grid[2];
+  std::int64_t piece = longest;
+  while (piece >= shortest && plane % piece != 0) --piece;
+  if (piece < shortest) return;
+  for (auto* extent : {&walk.grid, &walk.from_extent, &walk.to_extent}) {
+    (*extent)[1] = plane / piece;
+    (*extent)[2] = piece;
+  }
+  walk.time_inside = true;
+}
+
 }  // namespace
 
 ConvWalk fprop_walk(const Conv3dParams& params, const Shape& x, const Shape& w, const Shape& y) {
@@ -26,6 +48,7 @@ ConvWalk fprop_walk(const Conv3dParams& params, const Shape& x, const Shape& w, 
     for (std::size_t a = 0; a < 3; ++a) tap.offset[a] = k[a] - params.padding[a];
     walk.taps.push_back(tap);
   });
+  run_through_time(walk);
   return walk;
 }
 
@@ -55,6 +78,7 @@ std::vector<ConvWalk> dgrad_walks(const Conv3dParams& params, const Shape& x, co
           }
           walk.taps.push_back(tap);
         });
+        run_through_time(walk);
         walks.push_back(std::move(walk));
       }
   return walks;
