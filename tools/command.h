@@ -11,6 +11,8 @@ enum ExitCode : int { ok = 0, check_failed = 1, usage = 2, data = 3, device = 4,
 
 /// Runs `action` if the subcommand was chosen; its result becomes the exit code.
 void set_action(CLI::App& command, std::function<int()> action);
+/// The result of the action that ran.
+int result_of_action();
 
 /// Sets the number of CPU threads of all kernels; 0 leaves what OpenMP chooses.
 void set_threads(int threads);

@@ -1,8 +1,11 @@
-// The mcn command: its subcommands, and how errors become exit codes.
-#include <omp.h>
-
+// The mcn command: its subcommands, and how errors become one line on stderr and an exit code.
 #include <CLI/CLI.hpp>
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
 #include <new>
+#include <string>
+#include <system_error>
 
 #include "tools/command.h"
 #include "tools/interrupt.h"
@@ -10,19 +13,28 @@
 namespace mcn {
 namespace {
 
-int exit_code = ok;
-
-int report(const std::exception& error, int code) {
-  fmt::print(stderr, "mcn: {}\n", error.what());
+int report(std::string message, int code) {
+  // One line, whatever a library has put into its text.
+  for (char& c : message)
+    if (c == '\n' || c == '\r') c = ' ';
+  fmt::print(stderr, "mcn: {}\n", message);
   return code;
+}
+
+// Results that did not arrive, because a disk is full for instance, are no success.
+int flush_results(int code) {
+  if (std::fflush(stdout) == 0) return code;
+  return report(fmt::format("[stdout] cannot write: {}", std::generic_category().message(errno)), data);
 }
 
 int run(int argc, char** argv) {
   CLI::App app(
-      "Meta-Contrastive Network: self-supervised video representation learning, trained without Python.\n"
+      "Meta-Contrastive Network: self-supervised learning of video features, trained without Python.\n"
+      "Results go to stdout, progress and errors to stderr. Times are in seconds, sizes in pixels, lengths of clips\n"
+      "in frames; learning rates and probabilities are plain numbers. `mcn COMMAND --help` tells the rest.\n"
       "Exit codes: 0 done, 1 a check failed, 2 usage, 3 data, 4 device or memory, 5 not finite, 130 interrupted.",
       "mcn");
-  app.set_version_flag("--version", "mcn 0.1.0");
+  app.set_version_flag("--version", "mcn " MCN_VERSION);
   app.require_subcommand(1);
   app.option_defaults()->always_capture_default();
   for (const auto add : {add_train, add_retrieve, add_embed, add_synth, add_gradcheck, add_grad, add_bench, add_frames,
@@ -30,38 +42,37 @@ int run(int argc, char** argv) {
     add(app);
   try {
     app.parse(argc, argv);
-    return exit_code;
+    return flush_results(result_of_action());
+  } catch (const CLI::Success& help_or_version) {
+    return flush_results(app.exit(help_or_version));
+  } catch (const CLI::FileError& error) {
+    return report(fmt::format("[config] {}", error.what()), data);
   } catch (const CLI::ParseError& error) {
-    // Help and version arrive as errors too, with the code 0.
-    return app.exit(error) == 0 ? ok : usage;
-  } catch (const DataError& error) {
-    return report(error, data);
-  } catch (const DeviceError& error) {
-    return report(error, device);
-  } catch (const NonFiniteError& error) {
-    return report(error, non_finite);
-  } catch (const Interrupted& error) {
-    return report(error, interrupted);
+    // CLI11 complains of a missing command even where an unknown one is given.
+    if (const auto rest = app.remaining(); app.get_subcommands().empty() && !rest.empty())
+      return report(fmt::format("[usage] unknown command or option \"{}\"; --help shows what there is", rest[0]),
+                    usage);
+    return report(fmt::format("[usage] {}; --help shows what there is", error.what()), usage);
   } catch (const UsageError& error) {
-    return report(error, usage);
+    return report(error.what(), usage);
+  } catch (const DataError& error) {
+    return report(error.what(), data);
+  } catch (const DeviceError& error) {
+    return report(error.what(), device);
+  } catch (const NonFiniteError& error) {
+    return report(error.what(), non_finite);
+  } catch (const Interrupted& error) {
+    return report(error.what(), interrupted);
   } catch (const std::bad_alloc&) {
-    fmt::print(stderr, "mcn: [memory] out of memory; a smaller --batch, --frames or --size needs less\n");
-    return device;
+    return report("[memory] out of memory; shorter, smaller or fewer clips need less", device);
+  } catch (const std::filesystem::filesystem_error& error) {
+    return report(fmt::format("[files] {}", error.what()), data);
   } catch (const std::exception& error) {
-    return report(error, check_failed);
+    return report(fmt::format("[internal] {}", error.what()), check_failed);
   }
 }
 
 }  // namespace
-
-void set_action(CLI::App& command, std::function<int()> action) {
-  command.callback([action = std::move(action)] { exit_code = action(); });
-}
-
-void set_threads(int threads) {
-  if (threads > 0) omp_set_num_threads(threads);
-}
-
 }  // namespace mcn
 
 int main(int argc, char** argv) { return mcn::run(argc, argv); }

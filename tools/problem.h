@@ -1,0 +1,32 @@
+// A problem of `mcn grad`: a model's parameters, a support set and a query set out of a safetensors file that another
+// framework wrote.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "engine/safetensors.h"
+#include "meta/maml.h"
+#include "models/video_resnet.h"
+
+namespace mcn {
+
+/// The loss is cross-entropy on the model's fc; batch normalisation uses batch statistics.
+struct Problem {
+  std::shared_ptr<const VideoResNet> model;
+  Tensors theta;  ///< in the order of model->parameters()
+  LossFunction support, query;
+};
+
+/// Cross-entropy of the model on clips (N D H W 3) with labels (N, i64). The function keeps model and tensors alive.
+LossFunction classification(std::shared_ptr<const VideoResNet> model, Tensor clips, Tensor labels);
+
+/// Takes a problem out of a file, converted to dtype: model.NAME under torchvision's names and in PyTorch's layout (the
+/// classes are the rows of model.fc.weight), support.x and query.x (N, 3, T, H, W), support.y and query.y (N, i64).
+/// DataError, naming path and tensor, for a tensor that is missing, unknown, of another shape or dtype, fewer than two
+/// clips, a label out of range, and float tensors that differ in dtype. UsageError for an unknown arch.
+Problem take_problem(const SafetensorsFile& file, const std::string& path, const std::string& arch, Backend& backend,
+                     DType dtype);
+
+}  // namespace mcn
