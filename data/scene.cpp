@@ -157,7 +157,7 @@ std::function<Pose(int)> motion_of(int motion, double height, double width, Phil
   const double period = random.uniform(9, 16);  // frames
   const double pace = random.uniform(0.75, 1.3);
   const double turn_on_period = 2 * pi / period;
-  // Beyond the picture's edge by its own size an object comes in again on the other side.
+  // Past the edge an object comes in again on the other side, before it is out of sight.
   const auto wrapped = [](double v, double size, double margin) {
     const double span = size + 2 * margin;
     v = std::fmod(v + margin, span);
@@ -169,8 +169,8 @@ std::function<Pose(int)> motion_of(int motion, double height, double width, Phil
     const double wave = std::sin(turn_on_period * t + phase);
     switch (motion) {
       case translate:
-        p.x = wrapped(start.x + dx * pace * t * height * 0.045, width, start.radius);
-        p.y = wrapped(start.y + dy * pace * t * height * 0.045, height, start.radius);
+        p.x = wrapped(start.x + dx * pace * t * height * 0.045, width, start.radius * 0.6);
+        p.y = wrapped(start.y + dy * pace * t * height * 0.045, height, start.radius * 0.6);
         break;
       case rotate:
         p.turn += sign * pace * t * 0.22;
