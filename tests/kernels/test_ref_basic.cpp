@@ -124,11 +124,11 @@ TEST_CASE("ref pools: indices are a sample's own, adjoint identities") {
   ref->max_pool_gather(x_dot, index_view, gathered);
   Array x_bar(x_shape);
   ref->max_pool_scatter(g, index_view, x_bar);
-  CHECK(inner(x_bar, x_dot) == Catch::Approx(inner(g, gathered)).epsilon(1e-12));
+  CHECK(inner(x_bar, x_dot) == Catch::Approx(inner(g, gathered)).epsilon(tolerances::identity));
 
   ref->avg_pool(p, x_dot, y);
   ref->avg_pool_adjoint(p, g, x_bar);
-  CHECK(inner(x_bar, x_dot) == Catch::Approx(inner(g, y)).epsilon(1e-12));
+  CHECK(inner(x_bar, x_dot) == Catch::Approx(inner(g, y)).epsilon(tolerances::identity));
   // Padding counts: a corner window of ones holds 2 * 2 * 2 of its 18 values.
   Array ones(x_shape);
   ref->fill(1, ones);
@@ -153,9 +153,9 @@ TEST_CASE("ref optimisers: three steps by hand") {
     ref->sgd_step({.lr = 0.1, .momentum = 0.9}, decay, gradient_list, parameters, buffers);
     b = 0.9 * b + g + 0.1 * q;
     q -= 0.1 * b;
-    CHECK(p[0] == Catch::Approx(q).epsilon(1e-14));
+    CHECK(p[0] == Catch::Approx(q).epsilon(tolerances::formula));
   }
-  CHECK(buffer[0] == Catch::Approx(b).epsilon(1e-14));
+  CHECK(buffer[0] == Catch::Approx(b).epsilon(tolerances::formula));
 
   p[0] = 2;
   Array m({1});
@@ -169,11 +169,11 @@ TEST_CASE("ref optimisers: three steps by hand") {
     const View seconds[] = {v};
     ref->adamw_step(adam, decay, gradient_list, parameters, firsts, seconds);
     // After its first step Adam has moved by lr, whatever the gradient's size.
-    if (adam.step == 1) CHECK(p[0] == Catch::Approx(2 * (1 - 0.1 * 0.1) - 0.1).epsilon(1e-8));
+    if (adam.step == 1) CHECK(p[0] == Catch::Approx(2 * (1 - 0.1 * 0.1) - 0.1).epsilon(tolerances::central_difference));
     ++adam.step;
   }
-  CHECK(m[0] == Catch::Approx(0.1 * (0.81 * 1 + 0.9 * -2 + 0.5)).epsilon(1e-14));
-  CHECK(v[0] == Catch::Approx(0.001 * (0.999 * 0.999 + 0.999 * 4 + 0.25)).epsilon(1e-14));
+  CHECK(m[0] == Catch::Approx(0.1 * (0.81 * 1 + 0.9 * -2 + 0.5)).epsilon(tolerances::formula));
+  CHECK(v[0] == Catch::Approx(0.001 * (0.999 * 0.999 + 0.999 * 4 + 0.25)).epsilon(tolerances::formula));
 }
 
 }  // namespace mcn::test

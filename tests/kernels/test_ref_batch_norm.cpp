@@ -130,18 +130,18 @@ TEST_CASE("ref batch_norm: jvp, vjp and vjp_dot against central differences") {
   const View mean_dot_view = statistics ? View(mean_dot) : View{};
   const View rstd_dot_view = statistics ? View(rstd_dot) : View{};
   p.ref->batch_norm_jvp(p.params, saved, dot.x, dot.gamma, dot.beta, dot.residual, y_dot, mean_dot_view, rstd_dot_view);
-  CHECK(difference(y_dot, expected_y_dot) <= 1e-8);
+  CHECK(difference(y_dot, expected_y_dot) <= tolerances::central_difference);
 
   const Array dots = p.flat([&](const BatchNormGradients& g) {
     p.ref->batch_norm_vjp_dot(p.params, saved, {dot.x, dot.gamma, mean_dot_view, rstd_dot_view}, y_bar, y_bar_dot, g);
   });
-  CHECK(difference(dots, expected_dots) <= 1e-8);
+  CHECK(difference(dots, expected_dots) <= tolerances::central_difference);
 
   Array all_dot({1});
   all_dot.values.clear();
   for (const Array* part : {&dot.x, &dot.gamma, &dot.beta, &dot.residual})
     all_dot.values.insert(all_dot.values.end(), part->values.begin(), part->values.end());
-  CHECK(inner(bars, all_dot) == Catch::Approx(inner(y_bar, y_dot)).epsilon(1e-12));
+  CHECK(inner(bars, all_dot) == Catch::Approx(inner(y_bar, y_dot)).epsilon(tolerances::identity));
 }
 
 }  // namespace mcn::test

@@ -64,7 +64,7 @@ TEST_CASE("ref conv3d: fprop is the definition, dgrad and wgrad are its adjoints
     const Array w = Array::random(c.w, ++stream);
     Array y(output_shape(c));
     ref->conv3d_fprop(c.params, x, w, y, Mode::overwrite);
-    CHECK(difference(y, by_definition(c, x, w)) <= 1e-14);
+    CHECK(difference(y, by_definition(c, x, w)) <= tolerances::formula);
 
     const Array y_bar = Array::random(y.shape, ++stream);
     Array x_bar(c.x);
@@ -72,8 +72,8 @@ TEST_CASE("ref conv3d: fprop is the definition, dgrad and wgrad are its adjoints
     ref->conv3d_dgrad(c.params, y_bar, w, x_bar, Mode::overwrite);
     ref->conv3d_wgrad(c.params, x, y_bar, w_bar, Mode::overwrite);
     const double expected = inner(y_bar, y);
-    CHECK(inner(x_bar, x) == Catch::Approx(expected).epsilon(1e-12));
-    CHECK(inner(w_bar, w) == Catch::Approx(expected).epsilon(1e-12));
+    CHECK(inner(x_bar, x) == Catch::Approx(expected).epsilon(tolerances::identity));
+    CHECK(inner(w_bar, w) == Catch::Approx(expected).epsilon(tolerances::identity));
   }
 }
 
@@ -93,21 +93,21 @@ TEST_CASE("ref conv3d: pairs are sums, accumulate adds") {
   ref->conv3d_fprop(p, x, w, sum, Mode::overwrite);
   ref->conv3d_fprop(p, x2, w2, sum, Mode::accumulate);
   ref->conv3d_fprop_pair(p, x, w, x2, w2, pair);
-  CHECK(difference(pair, sum) <= 1e-14);
+  CHECK(difference(pair, sum) <= tolerances::formula);
 
   sum = Array(c.x);
   pair = Array(c.x);
   ref->conv3d_dgrad(p, g, w, sum, Mode::overwrite);
   ref->conv3d_dgrad(p, g2, w2, sum, Mode::accumulate);
   ref->conv3d_dgrad_pair(p, g, w, g2, w2, pair);
-  CHECK(difference(pair, sum) <= 1e-14);
+  CHECK(difference(pair, sum) <= tolerances::formula);
 
   sum = Array(c.w);
   pair = Array(c.w);
   ref->conv3d_wgrad(p, x, g, sum, Mode::overwrite);
   ref->conv3d_wgrad(p, x2, g2, sum, Mode::accumulate);
   ref->conv3d_wgrad_pair(p, x, g, x2, g2, pair);
-  CHECK(difference(pair, sum) <= 1e-14);
+  CHECK(difference(pair, sum) <= tolerances::formula);
 }
 
 TEST_CASE("ref conv3d: float32 is the float64 result, rounded once") {

@@ -49,11 +49,11 @@ TEST_CASE("ref l2_normalize: derivatives against central differences") {
   Array y_dot({3, 4});
   Array norm_dot({3});
   ref->l2_normalize_jvp(1e-12, y, norm, x_dot, y_dot, norm_dot);
-  CHECK(difference(y_dot, slope) <= 1e-8);
-  CHECK(inner(vjp(0), x_dot) == Catch::Approx(inner(g, y_dot)).epsilon(1e-12));
+  CHECK(difference(y_dot, slope) <= tolerances::central_difference);
+  CHECK(inner(vjp(0), x_dot) == Catch::Approx(inner(g, y_dot)).epsilon(tolerances::identity));
   Array dot({3, 4});
   ref->l2_normalize_vjp_dot(1e-12, y, norm, y_dot, norm_dot, g, g_dot, dot);
-  CHECK(difference(dot, expected) <= 1e-8);
+  CHECK(difference(dot, expected) <= tolerances::central_difference);
 }
 
 TEST_CASE("ref pairing: values, adjoint, tangent of the adjoint") {
@@ -75,19 +75,22 @@ TEST_CASE("ref pairing: values, adjoint, tangent of the adjoint") {
   });
   Array y_dot({4, 2});
   ref->pairing_jvp(0.5, a, b, a_dot, b_dot, y_dot);
-  CHECK(difference(y_dot, slope) <= 1e-8);
+  CHECK(difference(y_dot, slope) <= tolerances::central_difference);
   const auto vjp = [&](double t, bool first) {
     Array a_bar({2, 1});
     Array b_bar({2, 1});
     ref->pairing_vjp(0.5, a.moved(t, a_dot), b.moved(t, b_dot), g.moved(t, g_dot), a_bar, b_bar);
     return first ? a_bar : b_bar;
   };
-  CHECK(inner(vjp(0, true), a_dot) + inner(vjp(0, false), b_dot) == Catch::Approx(inner(g, y_dot)).epsilon(1e-12));
+  CHECK(inner(vjp(0, true), a_dot) + inner(vjp(0, false), b_dot) ==
+        Catch::Approx(inner(g, y_dot)).epsilon(tolerances::identity));
   Array a_bar_dot({2, 1});
   Array b_bar_dot({2, 1});
   ref->pairing_vjp_dot(0.5, a, b, a_dot, b_dot, g, g_dot, a_bar_dot, b_bar_dot);
-  CHECK(difference(a_bar_dot, central_difference([&](double t) { return vjp(t, true); })) <= 1e-8);
-  CHECK(difference(b_bar_dot, central_difference([&](double t) { return vjp(t, false); })) <= 1e-8);
+  CHECK(difference(a_bar_dot, central_difference([&](double t) { return vjp(t, true); })) <=
+        tolerances::central_difference);
+  CHECK(difference(b_bar_dot, central_difference([&](double t) { return vjp(t, false); })) <=
+        tolerances::central_difference);
 }
 
 TEST_CASE("ref feature bank: gather and momentum update of rows") {

@@ -1,6 +1,7 @@
 // What the tests of the reference kernels share: float64 arrays with a shape, and central differences.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <vector>
@@ -8,6 +9,7 @@
 #include "engine/random.h"
 #include "kernels/backend.h"
 #include "tests/catch.h"
+#include "tests/tolerances.h"
 
 namespace mcn::test {
 
@@ -58,7 +60,8 @@ inline double difference(const Array& a, const Array& b) {
   double scale = 1e-30;
   for (std::size_t i = 0; i < a.values.size(); ++i) {
     const double error = std::abs(a[i] - b[i]);
-    if (!(error <= worst)) worst = error;
+    if (std::isnan(error)) return error;
+    worst = std::max(worst, error);
     scale = std::max(scale, std::abs(b[i]));
   }
   return worst / scale;

@@ -49,14 +49,14 @@ TEST_CASE("ref cross_entropy: derivatives against central differences") {
   };
   const Array slope = central_difference(forward);
   const Array expected = central_difference(vjp);
-  CHECK(inner(vjp(0), x_dot) == Catch::Approx(0.7 * slope[0]).epsilon(1e-8));
+  CHECK(inner(vjp(0), x_dot) == Catch::Approx(0.7 * slope[0]).epsilon(tolerances::central_difference));
   Array loss_dot = scalar(0);
   Array lse_dot({3});
   ref->cross_entropy_jvp(x, labels, lse, x_dot, loss_dot, lse_dot);
-  CHECK(difference(loss_dot, slope) <= 1e-8);
+  CHECK(difference(loss_dot, slope) <= tolerances::central_difference);
   Array dot({3, 4});
   ref->cross_entropy_vjp_dot(x, labels, lse, x_dot, lse_dot, scalar(0.7), scalar(0.3), dot);
-  CHECK(difference(dot, expected) <= 1e-8);
+  CHECK(difference(dot, expected) <= tolerances::central_difference);
 }
 
 TEST_CASE("ref bce: values, stability, derivatives") {
@@ -89,11 +89,11 @@ TEST_CASE("ref bce: values, stability, derivatives") {
   };
   Array loss_dot = scalar(0);
   ref->bce_jvp(2.5, x, t, x_dot, loss_dot);
-  CHECK(difference(loss_dot, central_difference(forward)) <= 1e-8);
-  CHECK(inner(vjp(0), x_dot) == Catch::Approx(0.7 * loss_dot[0]).epsilon(1e-12));
+  CHECK(difference(loss_dot, central_difference(forward)) <= tolerances::central_difference);
+  CHECK(inner(vjp(0), x_dot) == Catch::Approx(0.7 * loss_dot[0]).epsilon(tolerances::identity));
   Array dot({6});
   ref->bce_vjp_dot(2.5, x, t, x_dot, scalar(0.7), scalar(0.3), dot);
-  CHECK(difference(dot, central_difference(vjp)) <= 1e-8);
+  CHECK(difference(dot, central_difference(vjp)) <= tolerances::central_difference);
 }
 
 TEST_CASE("ref info_nce: cross-entropy of the similarity matrix when there is no bank") {
@@ -108,7 +108,7 @@ TEST_CASE("ref info_nce: cross-entropy of the similarity matrix when there is no
   ref->cross_entropy_forward(similarity, Labels{{0, 1, 2}}, expected, lse);
   Array loss = scalar(0);
   ref->info_nce_forward({0.2, anchor, key, {}, {}, {}}, loss, lse);
-  CHECK(loss[0] == Catch::Approx(expected[0]).epsilon(1e-14));
+  CHECK(loss[0] == Catch::Approx(expected[0]).epsilon(tolerances::formula));
 }
 
 TEST_CASE("ref info_nce: an anchor's own rows of the bank are left out") {
@@ -130,7 +130,7 @@ TEST_CASE("ref info_nce: an anchor's own rows of the bank are left out") {
     const std::size_t other_row = i == 0 ? 0 : 2;
     const double sum = std::exp(logit(i, key, 0)) + std::exp(logit(i, key, 1)) + std::exp(logit(i, bank, 1)) +
                        std::exp(logit(i, bank, other_row));
-    CHECK(lse[i] == Catch::Approx(std::log(sum)).epsilon(1e-14));
+    CHECK(lse[i] == Catch::Approx(std::log(sum)).epsilon(tolerances::formula));
   }
   // Without ids nothing is left out.
   const double excluded = lse[0];
@@ -171,16 +171,17 @@ TEST_CASE("ref info_nce: derivatives against central differences") {
   };
   const Array slope = central_difference(forward);
   const Array expected = central_difference(vjp);
-  CHECK(inner(vjp(0), joined(anchor_dot, key_dot)) == Catch::Approx(0.7 * slope[0]).epsilon(1e-8));
+  CHECK(inner(vjp(0), joined(anchor_dot, key_dot)) ==
+        Catch::Approx(0.7 * slope[0]).epsilon(tolerances::central_difference));
   const InfoNceInputs inputs{0.5, anchor, key, bank, ids, bank_ids};
   Array loss_dot = scalar(0);
   Array lse_dot({3});
   ref->info_nce_jvp(inputs, lse, anchor_dot, key_dot, loss_dot, lse_dot);
-  CHECK(difference(loss_dot, slope) <= 1e-8);
+  CHECK(difference(loss_dot, slope) <= tolerances::central_difference);
   Array a_dot(anchor.shape);
   Array k_dot(key.shape);
   ref->info_nce_vjp_dot(inputs, lse, anchor_dot, key_dot, lse_dot, scalar(0.7), scalar(0.3), a_dot, k_dot);
-  CHECK(difference(joined(a_dot, k_dot), expected) <= 1e-8);
+  CHECK(difference(joined(a_dot, k_dot), expected) <= tolerances::central_difference);
 }
 
 }  // namespace mcn::test

@@ -1,0 +1,44 @@
+// The harness of the operators: engine/gradcheck's checks as assertions, over its small cases and the layers of the
+// real network.
+#pragma once
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "engine/gradcheck.h"
+
+namespace mcn::test {
+
+inline constexpr std::uint64_t seed = 20210801;
+
+/// One assertion a row.
+void require_ok(const std::vector<GradcheckRow>& rows);
+
+/// The rules whose rows are not ok.
+std::set<std::string> flagged(const std::vector<GradcheckRow>& rows);
+
+/// The convolutions of R(2+1)D-18 on a few positions, with their real kernels, strides, paddings and odd channels.
+std::vector<GradcheckCase> layer_convolutions();
+/// Its batch normalisations, and the heads of the meta-contrastive network at their real widths.
+std::vector<GradcheckCase> layer_others();
+/// Shapes that the network has not: odd extents, extents of one, odd channels.
+std::vector<GradcheckCase> odd_shapes();
+
+/// Sets the number of OpenMP threads, and sets it back.
+class Threads {
+ public:
+  explicit Threads(int count);
+  ~Threads();
+  Threads(const Threads&) = delete;
+  Threads& operator=(const Threads&) = delete;
+
+ private:
+  int before_;
+};
+
+/// A case on the cpu backend, behind guard zones, in both dtypes: equal to `ref`, and the same bits for 1, 2 and 3
+/// threads.
+void compare_cpu_with_ref(const GradcheckCase& c);
+
+}  // namespace mcn::test
