@@ -117,9 +117,10 @@ void add_train(CLI::App& app) {
   CLI::App* command = app.add_subcommand("train", "train MCN on a data set");
   auto options = std::make_shared<TrainOptions>();
   add_train_options(*command, *options);
-  command->set_config("--config", "", "TOML file of settings; the command line wins");
-  command->allow_config_extras(CLI::config_extras_mode::error);
-  set_action(*command, [command, options] { return train(*options, command->config_to_str(true, false)); });
+  set_action(*command, [command, options] {
+    complete_train_options(*command, *options);
+    return train(*options, command->config_to_str(true, false));
+  });
 }
 
 }  // namespace mcn

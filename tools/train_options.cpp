@@ -1,7 +1,9 @@
 // Names, defaults, ranges and help texts of the settings of training.
 #include "tools/train_options.h"
 
+#include <fstream>
 #include <map>
+#include <sstream>
 
 namespace mcn {
 namespace {
@@ -65,7 +67,8 @@ void add_optimizer(CLI::App& command, TrainConfig& c) {
       "learning rate after the warm-up");
   command.add_option("--warmup", c.optimizer.warmup, "iterations of linear warm-up")->check(CLI::NonNegativeNumber);
   command.add_option("--milestones", c.optimizer.milestones, "multistep: iterations at which the rate drops")
-      ->delimiter(',');
+      ->delimiter(',')
+      ->default_str("");
   command.add_option("--gamma", c.optimizer.gamma, "multistep: factor of a drop");
   command.add_option("--iterations", c.iterations, "outer updates in all")->check(CLI::PositiveNumber);
 }
@@ -100,10 +103,13 @@ void add_clips(CLI::App& command, LoaderConfig& loader) {
 }  // namespace
 
 void add_train_options(CLI::App& command, TrainOptions& o) {
-  command.add_option("--data", o.data, "folder of the data set, in UCF101's layout")->required();
+  command
+      .add_option("--config", o.config_file, "TOML file of these settings, without the dashes; the command line wins")
+      ->configurable(false);
+  command.add_option("--data", o.data, "folder of the data set, in UCF101's layout (required)");
   command.add_option("--split", o.split, "official split, 1 to 3")->check(CLI::Range(1, 3));
   command.add_option("--splits", o.splits, "folder of the split files, if not in the data set's");
-  command.add_option("--out", o.out, "folder of the run: config.toml, metrics.jsonl, checkpoints")->required();
+  command.add_option("--out", o.out, "folder of the run: config.toml, metrics.jsonl, checkpoints (required)");
   command.add_option("--resume", o.resume, "checkpoint to go on from");
   command.add_option("--device", o.device, "cpu or ref");
   command.add_option("--threads", o.threads, "CPU threads; 0: all cores")->check(CLI::Range(0, 1024));
@@ -111,12 +117,38 @@ void add_train_options(CLI::App& command, TrainOptions& o) {
   command.add_option("--seed", o.config.loader.seed, "of weights, batches and augmentation");
   add_choice<DType>(command, "--dtype", o.config.dtype, {{"f32", DType::f32}, {"f64", DType::f64}}, "precision");
   command.add_option("--checkpoint-every", o.checkpoint_every, "iterations")->check(CLI::PositiveNumber);
-  command.add_option("--log-every", o.log_every, "iterations from one printed line to the next, off a terminal")
-      ->check(CLI::PositiveNumber);
   add_model(command, o.config);
   add_algorithm(command, o.config);
   add_optimizer(command, o.config);
   add_clips(command, o.config.loader);
+}
+
+void complete_train_options(CLI::App& command, const TrainOptions& options) {
+  if (!options.config_file.empty()) {
+    std::ifstream stream(options.config_file);
+    std::ostringstream text;
+    if (!stream || !(text << stream.rdbuf())) fail<DataError>("config", "cannot read {}", options.config_file);
+    std::istringstream lines(text.str());
+    for (const CLI::ConfigItem& item : CLI::ConfigTOML().from_config(lines)) {
+      CLI::Option* option = command.get_option_no_throw("--" + item.name);
+      if (!item.parents.empty() || option == nullptr || !option->get_configurable())
+        fail("config", "{}: unknown key \"{}\"", options.config_file, item.fullname());
+      // A saved config writes what is not set as an empty value.
+      if (option->count() > 0 || item.inputs == std::vector<std::string>{""}) continue;
+      try {
+        // A flag takes the word itself.
+        if (option->get_expected_min() == 0)
+          option->add_result(command.get_config_formatter()->to_flag(item));
+        else
+          option->add_result(item.inputs);
+        option->run_callback();
+      } catch (const CLI::ParseError& error) {
+        fail("config", "{}: {}", options.config_file, error.what());
+      }
+    }
+  }
+  for (const auto& [name, value] : {std::pair{"--data", &options.data}, std::pair{"--out", &options.out}})
+    if (value->empty()) fail("train", "{} is required, on the command line or in a --config file", name);
 }
 
 }  // namespace mcn

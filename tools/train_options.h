@@ -10,12 +10,17 @@ namespace mcn {
 
 struct TrainOptions {
   TrainConfig config;
-  std::string data, splits, out, resume, device = "cpu";
+  std::string config_file, data, splits, out, resume, device = "cpu";
   int split = 1, threads = 0;
-  std::int64_t checkpoint_every = 100, log_every = 1;
+  std::int64_t checkpoint_every = 100;
 };
 
 /// Adds every option to a command; values land in `options`, which must outlive the parse.
 void add_train_options(CLI::App& command, TrainOptions& options);
+
+/// Sets the options that the command line left alone from the TOML file that --config names, then checks that nothing
+/// required is missing. DataError for a file that cannot be read; UsageError, naming file and key, for a key that is no
+/// option or a value that the option refuses.
+void complete_train_options(CLI::App& command, const TrainOptions& options);
 
 }  // namespace mcn

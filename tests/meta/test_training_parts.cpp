@@ -164,7 +164,7 @@ TEST_CASE("schedules") {
   CHECK(std::abs(learning_rate(c, 20, 100) - 0.02) <= 1e-12);
 }
 
-TEST_CASE("optimisers follow torch's updates; parameters without a gradient stay") {
+TEST_CASE("optimisers follow torch's updates, and parameters without a gradient stay") {
   Backend& backend = open_device(GENERATE(as<std::string>{}, "ref", "cpu"));
   const ParameterSpecs specs{{"w", {2}, Init::zeros, 0, true}, {"b", {1}, Init::zeros, 0, false}, {"u", {1}}};
   const auto tensor = [&](std::vector<double> v) {
