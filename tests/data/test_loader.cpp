@@ -1,0 +1,261 @@
+// The loader: batches are a function of the seed and the iteration, whatever the threads, the ring, the start or the
+// files that cannot be used.
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "data/clips.h"
+#include "data/loader.h"
+#include "data/ordered.h"
+#include "data/video.h"
+#include "kernels/error.h"
+#include "tests/catch.h"
+#include "tests/data/videos.h"
+#include "tests/temporary_folder.h"
+
+namespace mcn {
+namespace {
+
+using test::TemporaryFolder;
+
+/// Small videos of 12 frames, each of its own size of blocks' colours, mp4 and avi by turns.
+Dataset make_videos(const TemporaryFolder& folder, int count) {
+  Dataset d{{"even", "odd"}, {}};
+  for (int i = 0; i < count; ++i)
+    d.videos.push_back({test::encode(folder.file(std::to_string(i) + (i % 2 == 0 ? ".mp4" : ".avi")),
+                                     {.codec = "mpeg4", .width = 32 + 2 * i, .height = 32, .b_frames = 2}, 12),
+                        i % 2});
+  return d;
+}
+
+LoaderConfig small_config() {
+  LoaderConfig c;
+  c.batch = 3;
+  c.clip = {4, 2};
+  c.augment.size = 8;
+  c.augment.resize_height = 10;
+  c.augment.resize_width = 12;
+  c.seed = 5;
+  return c;
+}
+
+void check_same(const Batch& a, const Batch& b) {
+  CHECK(a.iteration == b.iteration);
+  CHECK(a.videos == b.videos);
+  CHECK(a.labels == b.labels);
+  CHECK(a.view_a == b.view_a);
+  CHECK(a.view_b == b.view_b);
+}
+
+std::vector<Batch> take(const Dataset& d, const LoaderConfig& c, int count) {
+  Loader loader(d, c);
+  std::vector<Batch> batches;
+  for (int i = 0; i < count; ++i) batches.push_back(loader.next());
+  return batches;
+}
+
+TEST_CASE("a batch has different videos, their labels and two different views", "[loader]") {
+  const TemporaryFolder folder;
+  const Dataset d = make_videos(folder, 8);
+  std::set<std::int64_t> epoch;
+  for (const Batch& b : take(d, small_config(), 4)) {
+    REQUIRE(b.videos.size() == 3);
+    CHECK(std::set<std::int64_t>(b.videos.begin(), b.videos.end()).size() == 3);
+    for (std::size_t i = 0; i < 3; ++i) CHECK(b.labels[i] == b.videos[i] % 2);
+    CHECK(b.view_a.size() == std::size_t{3 * 4 * 8 * 8 * 3});
+    CHECK(b.view_b.size() == b.view_a.size());
+    CHECK(b.view_a != b.view_b);
+    CHECK(std::ranges::all_of(b.view_a, [](float v) { return std::isfinite(v); }));
+    if (b.iteration < 2) epoch.insert(b.videos.begin(), b.videos.end());
+  }
+  CHECK(epoch.size() == 6);  // two batches of one permutation share no video
+}
+
+TEST_CASE("epochs are permutations that differ", "[loader]") {
+  std::set<std::vector<std::int64_t>> orders;
+  for (std::int64_t epoch = 0; epoch < 5; ++epoch) {
+    std::vector<std::int64_t> order;
+    for (std::int64_t i = 0; i < 4; ++i)
+      for (const std::int64_t v : batch_videos(20, 5, 1, epoch * 4 + i)) order.push_back(v);
+    orders.insert(order);
+    std::ranges::sort(order);
+    for (std::int64_t v = 0; v < 20; ++v) REQUIRE(order[static_cast<std::size_t>(v)] == v);
+  }
+  CHECK(orders.size() == 5);
+  CHECK(batch_videos(20, 5, 1, 0) != batch_videos(20, 5, 2, 0));
+}
+
+TEST_CASE("threads, ring and resume change no bit", "[loader]") {
+  const TemporaryFolder folder;
+  const Dataset d = make_videos(folder, 7);
+  LoaderConfig c = small_config();
+  c.residual_view = GENERATE(false, true);
+  c.threads = 1;
+  const std::vector<Batch> truth = take(d, c, 6);
+  for (const int threads : {1, 2, 3})
+    for (const int ring : {1, 4}) {
+      INFO(threads << " threads, ring " << ring);
+      c.threads = threads;
+      c.ring = ring;
+      const std::vector<Batch> got = take(d, c, 6);
+      for (std::size_t i = 0; i < 6; ++i) check_same(got[i], truth[i]);
+    }
+  c.first_iteration = 3;
+  const std::vector<Batch> resumed = take(d, c, 3);
+  for (std::size_t i = 0; i < 3; ++i) check_same(resumed[i], truth[i + 3]);
+  c.seed = 6;
+  CHECK(take(d, c, 1)[0].view_a != resumed[0].view_a);
+}
+
+TEST_CASE("the residual view is the difference of frames that follow each other", "[loader]") {
+  const TemporaryFolder folder;
+  Dataset d{{"one"}, {}};
+  // Constant frames that grow brighter by one step each: every residual is that step.
+  {
+    VideoWriter writer(folder.file("a.avi"), {.codec = "ffv1", .width = 32, .height = 32, .pixel_format = "bgr0"});
+    for (int f = 0; f < 12; ++f)
+      writer.write(std::vector<std::uint8_t>(32 * 32 * 3, static_cast<std::uint8_t>(10 * f)));
+    writer.finish();
+  }
+  d.videos.push_back({folder.file("a.avi"), 0});
+  LoaderConfig c = small_config();
+  c.batch = 1;
+  c.residual_view = true;
+  c.augment.jitter = c.augment.grayscale = c.augment.blur = 0;
+  for (const Batch& b : take(d, c, 10))
+    for (std::size_t i = 0; i < b.view_b.size(); ++i)
+      REQUIRE(std::abs(b.view_b[i] - 10.0F / 255.0F / c.augment.std[i % 3]) < 1e-5F);
+}
+
+TEST_CASE("videos that cannot be used are replaced, alike for any number of threads and after a resume", "[loader]") {
+  const TemporaryFolder folder;
+  Dataset d = make_videos(folder, 10);
+  test::write_file(d.videos[2].path, "not a video");
+  std::filesystem::remove(d.videos[4].path);
+  test::encode(d.videos[7].path, {.codec = "mpeg4", .width = 32, .height = 32}, 3);
+  LoaderConfig c = small_config();
+  c.batch = 4;
+  c.max_bad_percent = 30;
+  c.threads = 1;
+  const std::vector<Batch> truth = take(d, c, 6);
+  for (const Batch& b : truth) {
+    CHECK(std::set<std::int64_t>(b.videos.begin(), b.videos.end()).size() == 4);
+    for (const std::int64_t bad : {2, 4, 7}) CHECK(std::ranges::find(b.videos, bad) == b.videos.end());
+    CHECK(b.view_a.size() == std::size_t{4 * 4 * 8 * 8 * 3});
+  }
+  c.threads = 3;
+  const std::vector<Batch> again = take(d, c, 6);
+  for (std::size_t i = 0; i < 6; ++i) check_same(again[i], truth[i]);
+  c.first_iteration = 5;
+  check_same(take(d, c, 1)[0], truth[5]);
+
+  c.first_iteration = 0;
+  Loader loader(d, c);
+  for (int i = 0; i < 6; ++i) loader.next();
+  const LoaderStats stats = loader.stats();
+  CHECK(stats.batches == 6);
+  CHECK(stats.replaced >= 3);
+  REQUIRE(stats.bad.size() == 3);
+  CHECK(stats.bad[0].first == 2);
+  CHECK(stats.bad[2].second == "[video] " + d.videos[7].path + " has 3 frames, a clip needs 4");
+}
+
+TEST_CASE("too many unusable videos stop the loader with their list", "[loader]") {
+  const TemporaryFolder folder;
+  Dataset d = make_videos(folder, 10);
+  for (const std::size_t i : {1U, 6U}) test::write_file(d.videos[i].path, "");
+  LoaderConfig c = small_config();
+  c.max_bad_percent = 10;
+  Loader loader(d, c);
+  std::string message = "no error";
+  for (int i = 0; i < 8 && message == "no error"; ++i) {
+    try {
+      loader.next();
+    } catch (const DataError& e) {
+      message = e.what();
+    }
+  }
+  INFO(message);
+  CHECK(message.find("2 of 10 videos") != std::string::npos);
+  CHECK(message.find(d.videos[1].path) != std::string::npos);
+  CHECK(message.find(d.videos[6].path) != std::string::npos);
+  CHECK_THROWS_AS(loader.next(), DataError);
+}
+
+TEST_CASE("without a video left to replace one the loader says so", "[loader]") {
+  const TemporaryFolder folder;
+  Dataset d = make_videos(folder, 3);
+  test::write_file(d.videos[1].path, "");
+  LoaderConfig c = small_config();
+  c.max_bad_percent = 100;
+  Loader loader(d, c);
+  CHECK_THROWS_WITH(loader.next(), Catch::Matchers::ContainsSubstring("no video is left"));
+}
+
+TEST_CASE("a loader refuses what makes no sense, and may be destroyed at any time", "[loader]") {
+  const TemporaryFolder folder;
+  const Dataset d = make_videos(folder, 3);
+  LoaderConfig c = small_config();
+  { const Loader unused(d, c); }
+  c.batch = 4;
+  CHECK_THROWS_WITH(Loader(d, c), "[loader] the data set has 3 videos, a batch needs 4");
+  c = small_config();
+  c.threads = 0;
+  CHECK_THROWS_AS(Loader(d, c), UsageError);
+  c = small_config();
+  c.batch = 0;
+  CHECK_THROWS_AS(Loader(d, c), UsageError);
+  c = small_config();
+  c.augment.size = 50;
+  CHECK_THROWS_AS(Loader(d, c), UsageError);
+}
+
+TEST_CASE("ordered work comes in order, bounded, with its exceptions in their place", "[loader]") {
+  std::atomic<std::int64_t> delivered{0}, furthest{0};
+  Ordered<std::int64_t> work(3, 5, 100, [&](std::int64_t i) {
+    std::int64_t seen = furthest;
+    const std::int64_t lead = i - delivered;
+    while (lead > seen && !furthest.compare_exchange_weak(seen, lead)) continue;
+    if (i == 40) throw std::runtime_error("forty");
+    return i * i;
+  });
+  for (std::int64_t i = 0; i < 100; ++i) {
+    if (i == 40)
+      CHECK_THROWS_WITH(work.next(), "forty");
+    else
+      REQUIRE(work.next().value() == i * i);
+    delivered = i + 1;
+  }
+  CHECK_FALSE(work.next().has_value());
+  CHECK(furthest <= 5);
+}
+
+TEST_CASE("uniform clips are those of each video by itself, for any number of threads", "[clips]") {
+  const TemporaryFolder folder;
+  Dataset d = make_videos(folder, 5);
+  const LoaderConfig c = small_config();
+  for (const int threads : {1, 3}) {
+    UniformClips reader(d, c.clip, c.augment, 2, threads);
+    for (const VideoEntry& entry : d.videos) {
+      const std::vector<float> clips = reader.next();
+      REQUIRE(clips.size() == 2 * clip_floats(4, c.augment));
+      CHECK(clips == load_uniform_clips(entry, c.clip, c.augment, 2));
+    }
+    CHECK(reader.next().empty());
+  }
+  Video video(d.videos[3].path);
+  const Frames frames = video.frames(uniform_clip(12, c.clip, 1, 2), 10, 12);
+  std::vector<float> second(clip_floats(4, c.augment));
+  centre_clip(frames, c.augment, second);
+  const std::vector<float> both = load_uniform_clips(d.videos[3], c.clip, c.augment, 2);
+  CHECK(std::equal(second.begin(), second.end(), both.begin() + static_cast<std::ptrdiff_t>(second.size())));
+
+  test::write_file(d.videos[1].path, "");
+  UniformClips reader(d, c.clip, c.augment, 2, 2);
+  CHECK(!reader.next().empty());
+  CHECK_THROWS_AS(reader.next(), DataError);
+  CHECK(!reader.next().empty());
+}
+
+}  // namespace
+}  // namespace mcn

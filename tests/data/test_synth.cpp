@@ -1,0 +1,200 @@
+// The synthetic data set: layout, determinism, bundles of kinds, and nothing half-written.
+#include <unistd.h>
+
+#include <filesystem>
+#include <set>
+
+#include "data/dataset.h"
+#include "data/synth.h"
+#include "kernels/error.h"
+#include "tests/catch.h"
+#include "tests/data/videos.h"
+#include "tests/temporary_folder.h"
+
+namespace mcn {
+namespace {
+
+namespace fs = std::filesystem;
+using test::TemporaryFolder;
+
+SynthConfig small_config(const std::string& out) {
+  SynthConfig c;
+  c.out = out;
+  c.classes = 5;
+  c.train = 12;
+  c.test = 7;
+  c.frames = 6;
+  c.height = 32;
+  c.width = 44;
+  c.seed = 3;
+  return c;
+}
+
+TEST_CASE("a synthetic data set is UCF101's layout of real files", "[synth]") {
+  const TemporaryFolder folder;
+  std::int64_t calls = 0;
+  write_synthetic_dataset(small_config(folder.file("set")), [&](std::int64_t done, std::int64_t total) {
+    CHECK(done == ++calls);
+    CHECK(total == 19);
+  });
+  CHECK(calls == 19);
+  CHECK(folder.count() == 1);
+  const Dataset train = load_ucf101(folder.file("set"), 1, Subset::train);
+  const Dataset test_set = load_ucf101(folder.file("set"), 1, Subset::test);
+  CHECK(train.classes.size() == 5);
+  CHECK(train.videos.size() == 12);
+  CHECK(test_set.videos.size() == 7);
+  std::set<std::string> containers, paths;
+  for (const Dataset* d : {&train, &test_set})
+    for (const VideoEntry& entry : d->videos) {
+      const Video video(entry.path);
+      CHECK(video.info().frames == 6);
+      CHECK(video.info().height == 32);
+      CHECK(video.info().width == 44);
+      CHECK(entry.path.find(train.classes[static_cast<std::size_t>(entry.label)]) != std::string::npos);
+      containers.insert(fs::path(entry.path).extension());
+      paths.insert(entry.path);
+      if (fs::path(entry.path).extension() == ".avi") CHECK(video.info().b_frames);
+    }
+  CHECK(containers == std::set<std::string>{".avi", ".mp4"});
+  CHECK(paths.size() == 19);
+}
+
+TEST_CASE("the same seed writes the same bytes with any number of threads, another seed others", "[synth]") {
+  const TemporaryFolder folder;
+  SynthConfig c = small_config(folder.file("a"));
+  c.threads = 1;
+  write_synthetic_dataset(c);
+  c.out = folder.file("b");
+  c.threads = 3;
+  write_synthetic_dataset(c);
+  c.out = folder.file("c");
+  c.seed = 4;
+  write_synthetic_dataset(c);
+  int files = 0, changed = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(folder.file("a"))) {
+    if (!entry.is_regular_file()) continue;
+    const fs::path name = fs::relative(entry.path(), folder.file("a"));
+    INFO(name.string());
+    const std::string bytes = test::read_file(entry.path());
+    CHECK(!bytes.empty());
+    CHECK(bytes == test::read_file(fs::path(folder.file("b")) / name));
+    changed += bytes != test::read_file(fs::path(folder.file("c")) / name) ? 1 : 0;
+    ++files;
+  }
+  CHECK(files == 19 + 3);
+  CHECK(changed == 19);
+}
+
+TEST_CASE("no kind tells the class, and two classes share at most one", "[synth]") {
+  for (const int classes : {2, 3, 4, 5, 12, 16, 17, 64}) {
+    INFO(classes << " classes");
+    std::set<std::string> names;
+    std::vector<SceneKinds> bundles;
+    for (int label = 0; label < classes; ++label) {
+      const SceneKinds k = class_kinds(label, classes);
+      for (const SceneKinds& other : bundles)
+        REQUIRE((k.motion == other.motion) + (k.shape == other.shape) + (k.pattern == other.pattern) <= 1);
+      bundles.push_back(k);
+      names.insert(class_name(k));
+    }
+    CHECK(names.size() == static_cast<std::size_t>(classes));
+    if (classes != 12) continue;
+    for (const auto kind : {&SceneKinds::motion, &SceneKinds::shape, &SceneKinds::pattern})
+      for (int value = 0; value < 4; ++value)
+        CHECK(std::count_if(bundles.begin(), bundles.end(), [&](const SceneKinds& k) { return k.*kind == value; }) ==
+              3);
+  }
+}
+
+TEST_CASE("correlation is how often shape and pattern are the class's; motion always is", "[synth]") {
+  SynthConfig c;
+  // With four kinds a random draw hits the class's own in a quarter of the cases.
+  for (const auto& [correlation, expected] : {std::pair{1.0, 1.0}, std::pair{0.6, 0.7}, std::pair{0.0, 0.25}}) {
+    c.correlation = correlation;
+    int shapes = 0, patterns = 0, both = 0;
+    constexpr int count = 4000;
+    for (int i = 0; i < count; ++i) {
+      const SceneKinds k = video_kinds(c, 0, i);
+      const SceneKinds bundle = class_kinds(i % c.classes, c.classes);
+      REQUIRE(k.motion == bundle.motion);
+      shapes += k.shape == bundle.shape ? 1 : 0;
+      patterns += k.pattern == bundle.pattern ? 1 : 0;
+      both += k.shape == bundle.shape && k.pattern == bundle.pattern ? 1 : 0;
+    }
+    CHECK(shapes / double{count} == Catch::Approx(expected).margin(0.03));
+    CHECK(patterns / double{count} == Catch::Approx(expected).margin(0.03));
+    CHECK(both / double{count} == Catch::Approx(expected * expected).margin(0.03));  // drawn apart
+  }
+}
+
+TEST_CASE("every kind is drawn, moves, and is told from the others", "[synth]") {
+  const auto scene = [](SceneKinds k) { return render_scene(k, 10, 48, 64, 1, 2); };
+  for (const auto kind : {&SceneKinds::motion, &SceneKinds::shape, &SceneKinds::pattern}) {
+    std::set<std::string> looks;
+    for (int value = 0; value < 8; ++value) {
+      SceneKinds k{4, 1, 0};
+      k.*kind = value;
+      const Frames frames = scene(k);
+      looks.emplace(frames.rgb.begin(), frames.rgb.end());
+      INFO(class_name(k));
+      std::set<std::string> different;
+      for (int f = 0; f < 10; ++f) {
+        const auto one = frames.frame(f);
+        different.emplace(one.begin(), one.end());
+      }
+      CHECK(different.size() >= 2);
+    }
+    CHECK(looks.size() == 8);
+  }
+  CHECK(scene({0, 0, 0}).rgb == scene({0, 0, 0}).rgb);
+}
+
+TEST_CASE("a folder that cannot be written or is not empty stays as it is", "[synth]") {
+  const TemporaryFolder folder;
+  fs::create_directory(folder.file("full"));
+  test::write_file(folder.file("full/mine.txt"), "mine");
+  CHECK_THROWS_AS(write_synthetic_dataset(small_config(folder.file("full"))), UsageError);
+  CHECK(test::read_file(folder.file("full/mine.txt")) == "mine");
+  CHECK_THROWS_AS(write_synthetic_dataset(small_config(folder.file("full/mine.txt"))), UsageError);
+  CHECK_THROWS_AS(write_synthetic_dataset(small_config(folder.file("full/mine.txt/below"))), DataError);
+  // An empty folder is as good as none; a stop half-way leaves nothing.
+  fs::create_directory(folder.file("empty"));
+  struct Stop {};
+  const auto stop = [](std::int64_t done, std::int64_t) {
+    if (done == 5) throw Stop{};
+  };
+  CHECK_THROWS_AS(write_synthetic_dataset(small_config(folder.file("empty")), stop), Stop);
+  CHECK(fs::is_empty(folder.file("empty")));
+  CHECK(folder.count() == 2);
+  write_synthetic_dataset(small_config(folder.file("empty") + "/"));
+  CHECK(load_ucf101(folder.file("empty"), 1, Subset::train).videos.size() == 12);
+  if (geteuid() != 0) {  // root may write anywhere
+    fs::create_directory(folder.file("locked"));
+    fs::permissions(folder.file("locked"), fs::perms::owner_read | fs::perms::owner_exec);
+    CHECK_THROWS_AS(write_synthetic_dataset(small_config(folder.file("locked/set"))), DataError);
+    CHECK_THROWS_AS(write_synthetic_dataset(small_config(folder.file("locked"))), DataError);
+    fs::permissions(folder.file("locked"), fs::perms::owner_all);
+  }
+}
+
+TEST_CASE("a synthetic data set refuses what makes no sense", "[synth]") {
+  const TemporaryFolder folder;
+  const auto refuses = [&](auto change) {
+    SynthConfig c = small_config(folder.file("set"));
+    change(c);
+    CHECK_THROWS_AS(write_synthetic_dataset(c), UsageError);
+  };
+  refuses([](SynthConfig& c) { c.out = ""; });
+  refuses([](SynthConfig& c) { c.classes = 1; });
+  refuses([](SynthConfig& c) { c.classes = 65; });
+  refuses([](SynthConfig& c) { c.train = 0; });
+  refuses([](SynthConfig& c) { c.width = 45; });
+  refuses([](SynthConfig& c) { c.frames = 0; });
+  refuses([](SynthConfig& c) { c.correlation = 1.5; });
+  refuses([](SynthConfig& c) { c.threads = 0; });
+  CHECK(folder.count() == 0);
+}
+
+}  // namespace
+}  // namespace mcn
