@@ -7,7 +7,7 @@ namespace {
 
 // op(a), row-major.
 Values read_op(bool transpose, ConstView view) {
-  const Values a = read(view);
+  Values a = read(view);
   if (!transpose) return a;
   const std::int64_t rows = view.shape[0];
   const std::int64_t columns = view.shape[1];

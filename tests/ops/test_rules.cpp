@@ -42,7 +42,7 @@ TEST_CASE("cpu equals ref on the normalisations and heads of R(2+1)D-18", "[cpu]
   for (const GradcheckCase& c : layer_others()) compare_cpu_with_ref(c);
 }
 
-TEST_CASE("cpu equals ref on the convolutions of R(2+1)D-18", "[cpu]") {
+TEST_CASE("cpu equals ref on the convolutions of R(2+1)D-18", "[cpu][slow]") {
   for (const GradcheckCase& c : layer_convolutions()) compare_cpu_with_ref(c);
 }
 
