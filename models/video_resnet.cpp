@@ -105,6 +105,29 @@ void VideoResNet::add_block(const std::string& name, std::int64_t in, std::int64
   blocks_.push_back(std::move(block));
 }
 
+double VideoResNet::multiplications(const Shape& clip) const {
+  double total = 0;
+  const auto through = [&](const Conv& conv, const Shape& x) {
+    const Shape& w = specs_[conv.weight].shape;
+    Shape y{x.n()};
+    for (int axis = 0; axis < 3; ++axis) {
+      const auto a = static_cast<std::size_t>(axis);
+      y.append((x[1 + axis] + 2 * conv.params.padding[a] - w[1 + axis]) / conv.params.stride[a] + 1);
+    }
+    y.append(w.o());
+    total += static_cast<double>(y.numel()) * static_cast<double>(w.numel() / w.o());
+    return y;
+  };
+  Shape x = clip;
+  for (const ConvNorm& layer : stem_) x = through(layer.conv, x);
+  for (const Block& block : blocks_) {
+    if (block.downsample) through(block.downsample->conv, x);
+    for (const ConvNorm& layer : block.path) x = through(layer.conv, x);
+  }
+  if (fc_) total += static_cast<double>(clip.n() * specs_[*fc_].shape.numel());
+  return total;
+}
+
 // One pass: the tape, the parameters and the normalisation's mode, so that layers read as layers.
 struct VideoResNet::Pass {
   Tape& tape;

@@ -48,6 +48,10 @@ class VideoResNet {
   /// Number of pooled features (512 at width 1).
   [[nodiscard]] std::int64_t features() const { return features_; }
 
+  /// Multiplications of convolutions and fc in one forward pass over clips of shape N D H W 3, as torchvision counts
+  /// them: half of the floating-point operations.
+  [[nodiscard]] double multiplications(const Shape& clip) const;
+
   /// clip: N D H W 3 -> N x features(): backbone and global average pool.
   Var pooled(Tape& tape, std::span<const Var> theta, const Var& clip, const NormPass& norm = {}) const;
   /// clip -> N x classes through `fc`.

@@ -1,5 +1,6 @@
 // Models: torchvision's names, shapes and sizes; the layout at the edges; what normalisation passes leave.
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "engine/device.h"
@@ -27,6 +28,14 @@ TEST_CASE("parameter counts are torchvision's") {
   CHECK(count(VideoResNet({"r2plus1d_18", 1, 400}).parameters()) == 31505325);
   CHECK(count(VideoResNet({"r3d_18", 1, 400}).parameters()) == 33371472);
   CHECK(VideoResNet({"r2plus1d_18", 1, 400}).parameters().size() == 113);
+}
+
+TEST_CASE("multiplications of a forward pass are torchvision's") {
+  // The GFLOPS that torchvision documents of its weights, which are multiplications; its counter looks at a clip of 16
+  // frames of 112 x 112 pixels.
+  const Shape clip{1, 16, 112, 112, 3};
+  CHECK(std::abs(VideoResNet({"r2plus1d_18", 1, 400}).multiplications(clip) / 1e9 - 40.519) <= 5e-4);
+  CHECK(std::abs(VideoResNet({"r3d_18", 1, 400}).multiplications(clip) / 1e9 - 40.697) <= 5e-4);
 }
 
 TEST_CASE("names and midplanes are torchvision's") {
