@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -39,8 +40,13 @@ struct NormCase {
   int count = 1;
 };
 
-/// Every distinct convolution of r2plus1d_18 on clips of batch x frames x size x size; midplanes as in torchvision.
-inline std::vector<ConvCase> r2plus1d_18_convs(std::int64_t batch, std::int64_t frames, std::int64_t size) {
+/// Every distinct convolution of R(2+1)D with `blocks` blocks a stage; midplanes as in torchvision.
+/// width multiplies the channels of every stage and of the stem, as the models' own option does.
+inline std::vector<ConvCase> r2plus1d_convs(std::int64_t batch, std::int64_t frames, std::int64_t size, double width,
+                                            int blocks) {
+  const auto scaled = [width](std::int64_t channels) {
+    return std::max<std::int64_t>(1, std::llround(static_cast<double>(channels) * width));
+  };
   std::vector<ConvCase> cases;
   const auto add = [&](const std::string& name, const Shape& x, std::int64_t out, std::array<std::int64_t, 3> kernel,
                        std::array<std::int64_t, 3> stride, std::array<std::int64_t, 3> padding, int count) {
@@ -53,33 +59,46 @@ inline std::vector<ConvCase> r2plus1d_18_convs(std::int64_t batch, std::int64_t 
   const auto temporal = [&](const std::string& name, const Shape& x, std::int64_t out, std::int64_t stride, int count) {
     return add(name + ".temporal", x, out, {3, 1, 1}, {stride, 1, 1}, {1, 0, 0}, count);
   };
-  Shape x = add("stem.spatial", {batch, frames, size, size, 3}, 45, {1, 7, 7}, {1, 2, 2}, {0, 3, 3}, 1);
-  x = temporal("stem", x, 64, 1, 1);
-  x = temporal("layer1", spatial("layer1", x, 144, 1, 4), 64, 1, 4);
+  Shape x = add("stem.spatial", {batch, frames, size, size, 3}, scaled(45), {1, 7, 7}, {1, 2, 2}, {0, 3, 3}, 1);
+  x = temporal("stem", x, scaled(64), 1, 1);
+  const std::int64_t base = x.c();
+  const std::int64_t base_mid = base * base * 27 / (base * 9 + 3 * base);
+  x = temporal("layer1", spatial("layer1", x, base_mid, 1, 2 * blocks), base, 1, 2 * blocks);
   for (int stage = 2; stage <= 4; ++stage) {
     const std::int64_t in = x.c();
-    const std::int64_t out = 2 * in;
+    const std::int64_t out = scaled(std::int64_t{64} << (stage - 1));
     const std::int64_t first_mid = in * out * 27 / (in * 9 + 3 * out);
     const std::int64_t mid = out * out * 27 / (out * 9 + 3 * out);
     const std::string name = "layer" + std::to_string(stage);
     add(name + ".downsample", x, out, {1, 1, 1}, {2, 2, 2}, {0, 0, 0}, 1);
     x = temporal(name + ".0.conv1", spatial(name + ".0.conv1", x, first_mid, 2, 1), out, 2, 1);
     x = temporal(name + ".0.conv2", spatial(name + ".0.conv2", x, first_mid, 1, 1), out, 1, 1);
-    x = temporal(name + ".1", spatial(name + ".1", x, mid, 1, 2), out, 1, 2);
+    if (blocks > 1) x = temporal(name + ".1", spatial(name + ".1", x, mid, 1, 2), out, 1, 2);
   }
   return cases;
 }
 
-/// The same network's normalisations, one a convolution.
-inline std::vector<NormCase> r2plus1d_18_norms(std::int64_t batch, std::int64_t frames, std::int64_t size) {
+/// r2plus1d_18 on clips of batch x frames x size x size.
+inline std::vector<ConvCase> r2plus1d_18_convs(std::int64_t batch, std::int64_t frames, std::int64_t size) {
+  return r2plus1d_convs(batch, frames, size, 1.0, 2);
+}
+
+/// The demo's network: r2plus1d_10 of a quarter of the width on 48 clips of 8 x 48 x 48.
+inline std::vector<ConvCase> small_convs() { return r2plus1d_convs(48, 8, 48, 0.25, 1); }
+
+/// The normalisations that follow a network's convolutions.
+inline std::vector<NormCase> norms_of(const std::vector<ConvCase>& convs) {
   std::vector<NormCase> cases;
-  for (const ConvCase& conv : r2plus1d_18_convs(batch, frames, size)) {
+  for (const ConvCase& conv : convs) {
     const bool downsample = conv.name.ends_with("downsample");
     const bool ends_block =
         conv.name.ends_with("temporal") && !conv.name.starts_with("stem") && !conv.name.ends_with("conv1.temporal");
     cases.push_back({conv.name, conv.y().rows(), conv.y().c(), !downsample, ends_block, conv.count});
   }
   return cases;
+}
+inline std::vector<NormCase> r2plus1d_18_norms(std::int64_t batch, std::int64_t frames, std::int64_t size) {
+  return norms_of(r2plus1d_18_convs(batch, frames, size));
 }
 
 /// The same kernel, channels and parity of extents on few positions: what a slow reference can follow.

@@ -124,9 +124,10 @@ void vjp(CachingAllocator& allocator, const BatchNormParams& params, const Batch
   if (out.gamma || out.beta || (out.x && params.batch_statistics)) {
     branch(params.relu, [&](auto relu) {
       sum_channels<2, T>(allocator, g, sums.data(), [=](std::int64_t i, std::int64_t w) {
+        const T xc = x[i] - m[w];
         T gi = yb[i];
-        if constexpr (relu) gi = y[i] <= T{0} ? T{0} : gi;
-        return Terms<T, 2>{{gi, gi * (x[i] - m[w])}};
+        if constexpr (relu) gi = masked(y[i], gi);
+        return Terms<T, 2>{{gi, gi * xc}};
       });
     });
   }
@@ -158,7 +159,7 @@ void vjp(CachingAllocator& allocator, const BatchNormParams& params, const Batch
       branch(rb != nullptr, [&](auto wants_residual) {
         for_each_row_element(g, [=](std::int64_t i, std::int64_t w) {
           T gi = yb[i];
-          if constexpr (relu) gi = y[i] <= T{0} ? T{0} : gi;
+          if constexpr (relu) gi = masked(y[i], gi);
           if constexpr (wants_residual) rb[i] = gi;
           if constexpr (wants_x) xb[i] = slope[w] * (gi + shift[w] + (x[i] - m[w]) * pull[w]);
         });

@@ -28,10 +28,12 @@ void jvp(CachingAllocator& allocator, const BatchNormParams& params, const Batch
   const T* xd = x_dot.as<T>();
   const T* rd = residual_dot.as<T>();
 
-  std::vector<double> sums(2 * channels);
+  // Sums of x_dot, x_dot xc and xc; the last is zero but for the rounding of the mean.
+  std::vector<double> sums(3 * channels);
   if (params.batch_statistics && xd != nullptr)
-    sum_channels<2, T>(allocator, g, sums.data(), [=](std::int64_t i, std::int64_t w) {
-      return Terms<T, 2>{{xd[i], xd[i] * (x[i] - m[w])}};
+    sum_channels<3, T>(allocator, g, sums.data(), [=](std::int64_t i, std::int64_t w) {
+      const T xc = x[i] - m[w];
+      return Terms<T, 3>{{xd[i], xd[i] * xc, xc}};
     });
   // y_dot = mask (p xc + q (x_dot - mean_dot) + beta_dot + residual_dot)
   std::vector<T> p(channels), q(p), md(p), offset(p);
@@ -41,7 +43,8 @@ void jvp(CachingAllocator& allocator, const BatchNormParams& params, const Batch
     double rstd_change = 0;
     if (params.batch_statistics) {
       md[c] = static_cast<T>(sums[c] / rows);
-      rstd_change = -rstd * rstd * rstd * sums[c + channels] / rows;
+      const double covariance = (sums[c + channels] - sums[c] / rows * sums[c + 2 * channels]) / rows;
+      rstd_change = -rstd * rstd * rstd * covariance;
       mean_dot.as<T>()[c] = md[c];
       rstd_dot.as<T>()[c] = static_cast<T>(rstd_change);
     }
@@ -65,7 +68,7 @@ void jvp(CachingAllocator& allocator, const BatchNormParams& params, const Batch
           T v = pw[w] * (x[i] - m[w]) + ow[w];
           if constexpr (has_x) v += qw[w] * (xd[i] - mw[w]);
           if constexpr (has_residual) v += rd[i];
-          if constexpr (relu) v = y[i] <= T{0} ? T{0} : v;
+          if constexpr (relu) v = masked(y[i], v);
           out[i] = v;
         });
       });
@@ -105,9 +108,8 @@ void vjp_dot(CachingAllocator& allocator, const BatchNormParams& params, const B
             T gd{0};
             if constexpr (has_bar) gd = ybd[i];
             if constexpr (relu) {
-              const bool off = y[i] <= T{0};
-              gi = off ? T{0} : gi;
-              gd = off ? T{0} : gd;
+              gi = masked(y[i], gi);
+              gd = masked(y[i], gd);
             }
             T gx{0};
             if constexpr (has_x) gx = gi * (xd[i] - md[w]);
@@ -162,9 +164,8 @@ void vjp_dot(CachingAllocator& allocator, const BatchNormParams& params, const B
               T gd{0};
               if constexpr (has_bar) gd = ybd[i];
               if constexpr (relu) {
-                const bool off = y[i] <= T{0};
-                gi = off ? T{0} : gi;
-                gd = off ? T{0} : gd;
+                gi = masked(y[i], gi);
+                gd = masked(y[i], gd);
               }
               if constexpr (wants_residual) rb[i] = gd;
               if constexpr (wants_x) {

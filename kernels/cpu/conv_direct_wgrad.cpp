@@ -12,19 +12,20 @@ namespace mcn::cpu {
 namespace {
 
 // out[r][column] += sum over p of y[p][r] x[p][column], Rows x (Vectors whole vectors, the last one of `last` columns).
+// Not inlined, or the compiler hoists an offset for every row out of the caller's loops and runs out of registers.
 template <class T, int Rows, int Vectors, bool Tail>
-void outer_tile(const T* const* y, const T* const* x, std::int64_t row, std::int64_t column, std::int64_t count,
-                int last, T* out, std::int64_t out_stride) {
+__attribute__((noinline)) void outer_tile(const T* const* y, const T* const* x, std::int64_t row, std::int64_t column,
+                                          std::int64_t count, int last, T* out, std::int64_t out_stride) {
   using S = Simd<T>;
   using V = typename S::V;
   V acc[Rows][Vectors];
+#pragma GCC unroll 24
   for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v) acc[r][v] = S::zero();
   for (std::int64_t p = 0; p < count; ++p) {
     const T* xp = x[p] + column;
     const T* yp = y[p] + row;
-    // Opaque, or the compiler keeps an offset for every row (row + r) in memory instead of one address.
-    __asm__("" : "+r"(yp));
     V xv[Vectors];
 #pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v)
@@ -37,7 +38,9 @@ void outer_tile(const T* const* y, const T* const* x, std::int64_t row, std::int
     }
   }
   const V one = S::set(T{1});
+#pragma GCC unroll 24
   for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v) {
       T* o = out + r * out_stride + v * S::width;
       if (Tail && v + 1 == Vectors)

@@ -11,16 +11,20 @@ namespace {
 constexpr std::int64_t reduction_block = 384;
 
 template <class T, int Vectors>
-void multiply_tile(const T* const* rows, std::int64_t row_stride, std::int64_t taps, std::int64_t begin,
-                   std::int64_t length, const T* __restrict b, T* const* c, std::int64_t column, int valid_rows,
-                   int last, bool accumulate) {
+__attribute__((noinline)) void multiply_tile(const T* const* rows, std::int64_t row_stride, std::int64_t taps,
+                                             std::int64_t begin, std::int64_t length, const T* __restrict b,
+                                             T* const* c, std::int64_t column, int valid_rows, int last,
+                                             bool accumulate) {
   using S = Simd<T>;
   using V = typename S::V;
   V acc[tile_rows][Vectors];
+#pragma GCC unroll 8
   for (int r = 0; r < tile_rows; ++r)
+#pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v) acc[r][v] = S::zero();
   for (std::int64_t tap = 0; tap < taps; ++tap) {
     const T* a[tile_rows];
+#pragma GCC unroll 8
     for (int r = 0; r < tile_rows; ++r) a[r] = rows[tap * row_stride + r] + begin;
 #pragma GCC unroll 4
     for (std::int64_t k = 0; k < length; ++k) {
@@ -36,9 +40,11 @@ void multiply_tile(const T* const* rows, std::int64_t row_stride, std::int64_t t
       }
     }
   }
+#pragma GCC unroll 8
   for (int r = 0; r < tile_rows; ++r) {
-    if (r >= valid_rows) break;
+    if (r >= valid_rows) continue;
     T* out = c[r] + column;
+#pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v) {
       T* p = out + v * S::width;
       if (v + 1 == Vectors && last < S::width) {

@@ -3,6 +3,7 @@
 
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/simd.h"
 
 namespace mcn::cpu {
 
@@ -49,11 +50,17 @@ void CpuBackend::adamw_step(const AdamWParams& params, std::span<const double> w
       const T correction = static_cast<T>(1 / std::sqrt(1 - std::pow(params.beta2, step)));
       const T eps = static_cast<T>(params.eps);
       parallel_blocks(parameters[i].numel(), elementwise_grain, [&](std::int64_t begin, std::int64_t end) {
-#pragma omp simd
-        for (std::int64_t j = begin; j < end; ++j) {
-          m[j] = beta1 * m[j] + rest1 * g[j];
-          v[j] = beta2 * v[j] + rest2 * (g[j] * g[j]);
-          p[j] = keep * p[j] - rate * m[j] / (std::sqrt(v[j]) * correction + eps);
+        // Vectors by hand: a square root that may set errno is not vectorised by the compiler.
+        using S = Simd<T>;
+        for (std::int64_t j = begin; j < end; j += S::width) {
+          const int n = static_cast<int>(std::min<std::int64_t>(S::width, end - j));
+          const auto gradient = S::load_n(g + j, n);
+          const auto first = beta1 * S::load_n(m + j, n) + rest1 * gradient;
+          const auto second = beta2 * S::load_n(v + j, n) + rest2 * (gradient * gradient);
+          const auto step_size = rate * first / (S::sqrt(second) * correction + eps);
+          S::store_n(m + j, first, n);
+          S::store_n(v + j, second, n);
+          S::store_n(p + j, keep * S::load_n(p + j, n) - step_size, n);
         }
       });
     });

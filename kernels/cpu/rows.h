@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <type_traits>
 
 #include "kernels/cpu/parallel.h"
@@ -39,15 +40,25 @@ struct RowGroups {
   }
 };
 
-/// K values an element.
+/// The mask of ReLU: g where y > 0 or y is NaN, else 0. By bits, because the compiler turns a conditional expression
+/// into a skipped load, and a loop that skips is not vectorised.
+template <class T>
+T masked(T y, T g) {
+  using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
+  const Bits keep = Bits{0} - static_cast<Bits>(!(y <= T{0}));
+  return std::bit_cast<T>(std::bit_cast<Bits>(g) & keep);
+}
+
+/// K values an element. Never two: GCC 12 keeps a pair of floats as one eight-byte value, which it does not vectorise.
 template <class T, int K>
 struct Terms {
-  T v[K];
+  T v[K == 2 ? 3 : K];
 };
 
 /// sums[k * width + w] = sum over lines [begin, end) of f(element, w).v[k]
 template <int K, class T, class F>
-void sum_lines(const RowGroups& g, std::int64_t begin, std::int64_t end, T* sums, const F& f) {
+void sum_lines(const RowGroups& g, std::int64_t begin, std::int64_t end, T* sums, const F& given) {
+  const F f = given;  // a local copy: its pointers then are known not to change while sums are written
   const std::int64_t width = g.width;
   std::fill_n(sums, K * width, T{0});
   std::int64_t line = begin;
@@ -105,8 +116,9 @@ void sum_channels(CachingAllocator& allocator, const RowGroups& g, double* out, 
 
 /// Calls f(element, w) for every element. From the end: a reduction that went before has left the end in cache.
 template <class F>
-void for_each_row_element(const RowGroups& g, const F& f) {
+void for_each_row_element(const RowGroups& g, const F& given) {
   const auto run = [&](std::int64_t task) {
+    const F f = given;
     task = g.tasks - 1 - task;
     const std::int64_t first = task * g.blocks_per_task * g.block;
     const std::int64_t last = std::min(g.lines, first + g.blocks_per_task * g.block);

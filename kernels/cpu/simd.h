@@ -1,7 +1,8 @@
 // The vector registers of the machine that this folder is compiled for, as one small type per element type.
-// Explicit multiply-adds: strict C++ forbids the compiler to contract a * b + c by itself.
+// Explicit multiply-adds, so that they do not hang on what a compiler is allowed to contract.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 
 #if defined(__AVX512F__) || defined(__AVX2__)
@@ -10,12 +11,14 @@
 
 namespace mcn::cpu {
 
-/// Simd<T>::V holds `width` values of T. load_n and store_n touch only the first n (0 < n <= width).
+/// Simd<T>::V holds `width` values of T and has the arithmetic operators. load_n and store_n touch only the first n (0
+/// < n <= width).
 template <class T>
 struct Simd;
 
 #if defined(__AVX512F__)
 
+// Masked with all ones: GCC 12 takes the plain square root's undefined register for an uninitialised variable.
 template <>
 struct Simd<float> {
   using V = __m512;
@@ -27,6 +30,7 @@ struct Simd<float> {
   static V load_n(const float* p, int n) { return _mm512_maskz_loadu_ps(mask(n), p); }
   static void store_n(float* p, V v, int n) { _mm512_mask_storeu_ps(p, mask(n), v); }
   static V fma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
+  static V sqrt(V a) { return _mm512_maskz_sqrt_ps(0xFFFF, a); }
 
  private:
   static __mmask16 mask(int n) { return static_cast<__mmask16>((1U << n) - 1U); }
@@ -43,6 +47,7 @@ struct Simd<double> {
   static V load_n(const double* p, int n) { return _mm512_maskz_loadu_pd(mask(n), p); }
   static void store_n(double* p, V v, int n) { _mm512_mask_storeu_pd(p, mask(n), v); }
   static V fma(V a, V b, V c) { return _mm512_fmadd_pd(a, b, c); }
+  static V sqrt(V a) { return _mm512_maskz_sqrt_pd(0xFF, a); }
 
  private:
   static __mmask8 mask(int n) { return static_cast<__mmask8>((1U << n) - 1U); }
@@ -61,6 +66,7 @@ struct Simd<float> {
   static V load_n(const float* p, int n) { return _mm256_maskload_ps(p, mask(n)); }
   static void store_n(float* p, V v, int n) { _mm256_maskstore_ps(p, mask(n), v); }
   static V fma(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
+  static V sqrt(V a) { return _mm256_sqrt_ps(a); }
 
  private:
   static __m256i mask(int n) {
@@ -79,6 +85,7 @@ struct Simd<double> {
   static V load_n(const double* p, int n) { return _mm256_maskload_pd(p, mask(n)); }
   static void store_n(double* p, V v, int n) { _mm256_maskstore_pd(p, mask(n), v); }
   static V fma(V a, V b, V c) { return _mm256_fmadd_pd(a, b, c); }
+  static V sqrt(V a) { return _mm256_sqrt_pd(a); }
 
  private:
   static __m256i mask(int n) { return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3)); }
@@ -107,6 +114,10 @@ struct Simd {
     for (int i = 0; i < n; ++i) p[i] = v[i];
   }
   static V fma(V a, V b, V c) { return a * b + c; }
+  static V sqrt(V a) {
+    for (int i = 0; i < width; ++i) a[i] = std::sqrt(a[i]);
+    return a;
+  }
 };
 
 #endif
