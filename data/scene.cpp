@@ -15,7 +15,7 @@ constexpr double pi = std::numbers::pi;
 
 enum Motion : std::uint8_t { translate, rotate, zoom, oscillate, orbit, shear, stretch, hop };
 enum Shape : std::uint8_t { disc, square, triangle, ring, cross, star, bar, crescent };
-enum Pattern : std::uint8_t { stripes, checker, dots, plain, rings, noise, gradient, grid };
+enum Pattern : std::uint8_t { stripes, checker, grid, rings, dots, noise, gradient, plain };
 
 using Color = std::array<float, 3>;
 
@@ -83,7 +83,7 @@ class Background {
  public:
   Background(int pattern, double height, Philox& random)
       : pattern_(pattern),
-        period_(height * random.uniform(0.14, 0.26)),
+        period_(height * std::exp(random.uniform(std::log(0.11), std::log(0.34)))),
         angle_(random.uniform(0, 2 * pi)),
         phase_x_(random.uniform(0, 100)),
         phase_y_(random.uniform(0, 100)),
@@ -104,18 +104,18 @@ class Background {
         const double du = u - std::floor(u) - 0.5, dv = v - std::floor(v) - 0.5;
         return coverage((std::hypot(du, dv) - 0.28) * period_);
       }
-      case plain:
-        return 0;
       case rings:
         return sharp(std::sin(2 * pi * std::hypot(x / period_ - phase_x_ / 25, y / period_ - phase_y_ / 25)));
       case noise:
         return std::clamp(value_noise(u, v) * 2 - 0.5, 0.0, 1.0);
       case gradient:
         return std::clamp(0.5 + (u - phase_x_) * period_ / (1.6 * height_), 0.0, 1.0);
-      default: {
+      case grid: {
         const double du = std::abs(u - std::floor(u) - 0.5), dv = std::abs(v - std::floor(v) - 0.5);
         return coverage((0.38 - std::max(du, dv)) * period_);
       }
+      default:
+        return 0;
     }
   }
 
@@ -209,12 +209,17 @@ Frames render_scene(const SceneKinds& kinds, int frames, int height, int width, 
                     std::uint64_t stream) {
   Philox random(seed, stream);
   const Color back = random_color(random);
-  const Color back2 = contrasting(random, back, 45);
+  const Color back2 = contrasting(random, back, random.uniform(25, 80));
   // The object's two halves, so that the turn of a disc is seen.
   const Color front = contrasting(random, back, 60);
   const Color front2 = contrasting(random, front, 50);
   const double halves_angle = random.uniform(0, 2 * pi);
   const Background background(kinds.pattern, height, random);
+  // Light that falls off across the picture and the grain of a camera: as strong in a plain video as in a patterned
+  // one, so that the mere amount of texture does not tell the pattern.
+  const double light_angle = random.uniform(0, 2 * pi);
+  const double light = random.uniform(0, 0.5);
+  const double grain = random.uniform(0, 22);
   const auto pose = motion_of(kinds.motion, height, width, random);
 
   const auto w = static_cast<std::size_t>(width);
@@ -223,8 +228,12 @@ Frames render_scene(const SceneKinds& kinds, int frames, int height, int width, 
   for (int y = 0; y < height; ++y)
     for (int x = 0; x < width; ++x) {
       const auto share = static_cast<float>(background.at(x + 0.5, y + 0.5));
+      const double across = (x * std::cos(light_angle) + y * std::sin(light_angle)) / height;
+      const auto gain = static_cast<float>(1 - light * std::clamp(0.5 + 0.5 * across, 0.0, 1.0));
+      const auto offset = static_cast<float>(grain * random.normal());
       for (std::size_t c = 0; c < 3; ++c)
-        still[static_cast<std::size_t>(y) * w + static_cast<std::size_t>(x)][c] = std::lerp(back[c], back2[c], share);
+        still[static_cast<std::size_t>(y) * w + static_cast<std::size_t>(x)][c] =
+            gain * std::lerp(back[c], back2[c], share) + offset;
     }
 
   Frames result{frames, height, width, std::vector<std::uint8_t>(static_cast<std::size_t>(frames) * pixels * 3)};
@@ -264,7 +273,7 @@ Frames render_scene(const SceneKinds& kinds, int frames, int height, int width, 
 std::string class_name(SceneKinds kinds) {
   constexpr std::array motions{"Translate", "Rotate", "Zoom", "Oscillate", "Orbit", "Shear", "Stretch", "Hop"};
   constexpr std::array shapes{"Disc", "Square", "Triangle", "Ring", "Cross", "Star", "Bar", "Crescent"};
-  constexpr std::array patterns{"Stripes", "Checker", "Dots", "Plain", "Rings", "Noise", "Gradient", "Grid"};
+  constexpr std::array patterns{"Stripes", "Checker", "Grid", "Rings", "Dots", "Noise", "Gradient", "Plain"};
   return std::string(motions[static_cast<std::size_t>(kinds.motion)]) + shapes[static_cast<std::size_t>(kinds.shape)] +
          "On" + patterns[static_cast<std::size_t>(kinds.pattern)];
 }

@@ -1,0 +1,204 @@
+// Training end to end on a handful of synthetic videos: it learns, resumes bit by bit, keeps running statistics out of
+// Hessian passes, and stops where a value is not finite.
+#include <cmath>
+
+#include "data/synth.h"
+#include "engine/device.h"
+#include "meta/retrieval.h"
+#include "meta/trainer.h"
+#include "tests/catch.h"
+#include "tests/temporary_folder.h"
+
+namespace mcn {
+namespace {
+
+// One data set for all cases of this file.
+const Dataset& videos() {
+  static const test::TemporaryFolder folder;
+  static const Dataset dataset = [] {
+    SynthConfig config;
+    config.out = folder.file("videos");
+    config.classes = 3;
+    config.train = 12;
+    config.test = 6;
+    config.frames = 12;
+    config.height = 40;
+    config.width = 48;
+    write_synthetic_dataset(config);
+    return load_ucf101(config.out, 1, Subset::train);
+  }();
+  return dataset;
+}
+
+TrainConfig small_config() {
+  TrainConfig c;
+  c.model = {{"r2plus1d_10", 0.06, 0}, 16};
+  c.loader.batch = 8;
+  c.loader.clip = {4, 2};
+  c.loader.augment.size = 24;
+  c.loader.augment.resize_height = 28;
+  c.loader.augment.resize_width = 34;
+  c.loader.seed = 3;
+  c.bank.size = 6;
+  c.iterations = 6;
+  return c;
+}
+
+std::vector<std::vector<double>> values(const Trainer& trainer) {
+  std::vector<std::vector<double>> out;
+  for (const Tensor& t : trainer.state().theta) out.push_back(t.to_doubles());
+  for (const RunningStatistics& r : trainer.state().running) {
+    out.push_back(r.mean.to_doubles());
+    out.push_back(r.variance.to_doubles());
+  }
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("every method and bank trains, and reports what it does") {
+  TrainConfig c = small_config();
+  c.method = GENERATE(Method::contrastive, Method::joint, Method::mcn);
+  c.bank.kind = GENERATE(BankKind::none, BankKind::memory, BankKind::queue);
+  Trainer trainer(c, videos(), open_device("cpu"));
+  const std::vector<std::vector<double>> before = values(trainer);
+  for (int i = 0; i < 2; ++i) {
+    const IterationMetrics m = trainer.step();
+    CHECK(m.iteration == i);
+    CHECK(std::isfinite(m.query_loss));
+    CHECK(m.gradient_norm > 0);
+    CHECK(m.support.has_value() == (c.method == Method::mcn));
+    CHECK((m.query.meta > 0) == (c.method != Method::contrastive));
+    CHECK(std::abs(m.query.contrastive + m.query.meta - m.query_loss) <= 1e-5 * m.query_loss);
+  }
+  const std::vector<std::vector<double>> after = values(trainer);
+  CHECK(before.front() != after.front());
+  CHECK(before.back() != after.back());
+}
+
+TEST_CASE("a resumed run gives the bits of one that never stopped, with any number of loader threads") {
+  TrainConfig c = small_config();
+  c.optimizer.kind = GENERATE(OptimizerKind::sgd, OptimizerKind::adamw);
+  c.bank.kind = GENERATE(BankKind::memory, BankKind::queue);
+  c.optimizer.schedule = ScheduleKind::cosine;
+  const test::TemporaryFolder folder;
+  const std::string path = folder.file("checkpoint.safetensors");
+  Backend& backend = open_device("cpu");
+  Trainer whole(c, videos(), backend);
+  for (int i = 0; i < 4; ++i) whole.step();
+  {
+    Trainer first(c, videos(), backend);
+    for (int i = 0; i < 2; ++i) first.step();
+    first.save(path);
+  }
+  c.loader.threads = 1;
+  c.loader.ring = 1;
+  Trainer second(c, videos(), backend, path);
+  CHECK(second.iteration() == 2);
+  for (int i = 0; i < 2; ++i) second.step();
+  CHECK(values(second) == values(whole));
+}
+
+TEST_CASE("running statistics learn from the first pass over S alone") {
+  // More inner steps, second order and recomputed tapes add passes; none of them may be seen.
+  Backend& backend = open_device("cpu");
+  TrainConfig c = small_config();
+  c.maml.inner_tape = InnerTape::recompute;
+  c.maml.inner_steps = 3;
+  Trainer many(c, videos(), backend);
+  c.maml.inner_steps = 1;
+  c.maml.second_order = false;
+  Trainer few(c, videos(), backend);
+  many.step();
+  few.step();
+  for (std::size_t i = 0; i < many.state().running.size(); ++i) {
+    CHECK(many.state().running[i].mean.to_doubles() == few.state().running[i].mean.to_doubles());
+    CHECK(many.state().running[i].variance.to_doubles() == few.state().running[i].variance.to_doubles());
+  }
+}
+
+TEST_CASE("a learning rate that blows up stops training, names the iteration, and leaves the last checkpoint alone") {
+  TrainConfig c = small_config();
+  c.optimizer.lr = 1e6;
+  c.optimizer.weight_decay = 0;
+  c.maml.inner_lr = 1e6;
+  const test::TemporaryFolder folder;
+  const std::string path = folder.file("checkpoint.safetensors");
+  Backend& backend = open_device("cpu");
+  Trainer trainer(c, videos(), backend);
+  trainer.save(path);
+  std::string message;
+  try {
+    for (int i = 0; i < 50; ++i) trainer.step();
+  } catch (const NonFiniteError& e) {
+    message = e.what();
+  }
+  CHECK(message.find("iteration") != std::string::npos);
+  CHECK(message.find("not finite") != std::string::npos);
+  c.optimizer.lr = 0.01;
+  c.maml.inner_lr = 0.01;
+  Trainer again(c, videos(), backend, path);
+  CHECK(std::isfinite(again.step().query_loss));
+}
+
+TEST_CASE("configurations that make no sense and checkpoints that do not fit are refused") {
+  Backend& backend = open_device("ref");
+  TrainConfig c = small_config();
+  const test::TemporaryFolder folder;
+  const std::string path = folder.file("checkpoint.safetensors");
+  Trainer(c, videos(), backend).save(path);
+  SECTION("batch") {
+    c.loader.batch = 3;
+    CHECK_THROWS_AS(Trainer(c, videos(), backend), UsageError);
+  }
+  SECTION("batch larger than the data set") {
+    c.loader.batch = 16;
+    CHECK_THROWS_AS(Trainer(c, videos(), backend), DataError);
+  }
+  SECTION("inner steps") {
+    c.maml.inner_steps = 0;
+    CHECK_THROWS_AS(Trainer(c, videos(), backend), UsageError);
+  }
+  SECTION("another width") {
+    c.model.backbone.width = 0.1;
+    CHECK_THROWS_AS(Trainer(c, videos(), backend, path), DataError);
+  }
+  SECTION("another bank") {
+    c.bank.kind = BankKind::queue;
+    c.bank.size = 7;
+    CHECK_THROWS_AS(Trainer(c, videos(), backend, path), DataError);
+  }
+  SECTION("a file that is no checkpoint") {
+    write_safetensors(path, {});
+    CHECK_THROWS_AS(Trainer(c, videos(), backend, path), DataError);
+  }
+  SECTION("a missing file") { CHECK_THROWS_AS(Trainer(c, videos(), backend, folder.file("none")), DataError); }
+}
+
+TEST_CASE("features of videos do not depend on batches, threads or the device") {
+  TrainConfig c = small_config();
+  Backend& backend = open_device("cpu");
+  Trainer trainer(c, videos(), backend);
+  trainer.step();
+  EmbedConfig embed;
+  embed.clips = 3;
+  embed.batch = 7;
+  const Embedding a = embed_videos(trainer.description(), trainer.model(), trainer.state(), videos(), embed, backend);
+  embed.batch = 16;
+  embed.threads = 1;
+  const Embedding b = embed_videos(trainer.description(), trainer.model(), trainer.state(), videos(), embed, backend);
+  CHECK(a.labels.size() == videos().videos.size());
+  double worst = 0;
+  double largest = 0;
+  for (std::size_t i = 0; i < a.values.size(); ++i) {
+    worst = std::max(worst, static_cast<double>(std::abs(a.values[i] - b.values[i])));
+    largest = std::max(largest, static_cast<double>(std::abs(a.values[i])));
+  }
+  CHECK(worst <= 1e-5 * largest);
+  CHECK(largest > 0);
+  // The nearest neighbour of a video among the same videos is itself.
+  const std::vector<int> ks{1};
+  CHECK(retrieval(a, b, ks).front() == 1);
+}
+
+}  // namespace mcn
