@@ -22,11 +22,12 @@ namespace mcn::cpu {
 namespace {
 
 constexpr std::size_t alignment = 64;
-constexpr std::size_t huge_page = std::size_t{2} << 20;
-constexpr std::size_t small_limit = std::size_t{1} << 20;
-constexpr std::size_t small_segment = std::size_t{32} << 20;
-constexpr std::size_t large_segment = std::size_t{256} << 20;
-constexpr std::size_t largest = std::size_t{1} << 46;  // beyond any address space: sums below cannot overflow
+[[maybe_unused]] constexpr std::size_t huge_page = std::size_t{2} << 20;
+[[maybe_unused]] constexpr std::size_t small_limit = std::size_t{1} << 20;
+[[maybe_unused]] constexpr std::size_t small_segment = std::size_t{32} << 20;
+[[maybe_unused]] constexpr std::size_t large_segment = std::size_t{256} << 20;
+[[maybe_unused]] constexpr std::size_t largest = std::size_t{1}
+                                                 << 46;  // beyond any address space: sums below cannot overflow
 
 constexpr std::size_t round_up(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
 
@@ -46,8 +47,9 @@ std::size_t CachingAllocator::mapped() const {
 #ifdef MCN_CPU_PLAIN_ALLOCATOR
 
 void* CachingAllocator::allocate(std::size_t bytes) {
+  constexpr std::size_t most = std::size_t{64} << 30;  // the sanitizer ends the program where there is too little
   void* p =
-      bytes < largest ? std::aligned_alloc(alignment, round_up(std::max<std::size_t>(bytes, 1), alignment)) : nullptr;
+      bytes < most ? std::aligned_alloc(alignment, round_up(std::max<std::size_t>(bytes, 1), alignment)) : nullptr;
   if (p == nullptr) fail<DeviceError>("cpu", "out of memory: {} bytes asked for", bytes);
   return p;
 }
