@@ -7,10 +7,9 @@
 
 #include "engine/device.h"
 #include "engine/random.h"
-#include "meta/maml.h"
 #include "meta/optimizer.h"
-#include "models/video_resnet.h"
 #include "tools/command.h"
+#include "tools/problem.h"
 
 namespace mcn {
 namespace {
@@ -24,18 +23,15 @@ struct BenchOptions {
   bool recompute = false;
 };
 
+// What sweeps cost in forward passes. A Hessian product follows the tangents of both factors of every convolution.
+constexpr int gradient_passes = 3, hessian_passes = 6;
+
 Tensor random_clips(Backend& backend, std::int64_t n, std::int64_t frames, std::int64_t size, std::uint64_t stream) {
   const Shape shape{n, frames, size, size, 3};
   std::vector<float> values(static_cast<std::size_t>(shape.numel()));
   Philox random(0, stream);
   for (float& v : values) v = static_cast<float>(random.normal());
   return Tensor::from(backend, DType::f32, shape, std::span<const float>(values));
-}
-
-LossFunction classification(const VideoResNet& model, const Tensor& clips, const Tensor& labels) {
-  return [&model, clips, labels](Tape& tape, std::span<const Var> theta) {
-    return tape.apply(ops::cross_entropy(labels), {model.logits(tape, theta, tape.constant(clips))});
-  };
 }
 
 // Every parameter's gradient is there, finite and not zero: the work is the whole work.
@@ -46,8 +42,9 @@ void verify(const Tensors& gradient, const ParameterSpecs& specs) {
       fail<NonFiniteError>("bench", "the gradient of {} is missing, zero or not finite", specs[i].name);
 }
 
-// One warm-up, then `runs` timed ones.
-int measure(const BenchOptions& o, Backend& backend, nlohmann::json result, const std::function<double()>& work) {
+// One warm-up, then `runs` timed ones. multiplications: of one piece of work.
+int measure(const BenchOptions& o, Backend& backend, double multiplications, nlohmann::ordered_json result,
+            const std::function<double()>& work) {
   work();
   std::vector<double> seconds;
   double loss = 0;
@@ -63,6 +60,7 @@ int measure(const BenchOptions& o, Backend& backend, nlohmann::json result, cons
   getrusage(RUSAGE_SELF, &use);
   result["seconds_min"] = seconds.front();
   result["seconds_median"] = seconds.size() % 2 == 1 ? seconds[middle] : (seconds[middle - 1] + seconds[middle]) / 2;
+  result["gflops"] = 2e-9 * multiplications / seconds.front();
   result["peak_rss_gib"] = static_cast<double>(use.ru_maxrss) / (1 << 20);
   result["peak_tensors_gib"] = static_cast<double>(backend.memory().peak) / (1 << 30);
   result["device"] = backend.name();
@@ -76,31 +74,32 @@ int measure(const BenchOptions& o, Backend& backend, nlohmann::json result, cons
 int bench_step(const BenchOptions& o) {
   set_threads(o.threads);
   Backend& backend = open_device(o.device);
-  const VideoResNet model({"r2plus1d_18", 1, 128});
-  Tensors theta = initialise(model.parameters(), backend, DType::f32, 0);
+  const auto model = std::make_shared<const VideoResNet>(VideoResNetConfig{"r2plus1d_18", 1, 128});
+  Tensors theta = initialise(model->parameters(), backend, DType::f32, 0);
   std::vector<std::int64_t> labels;
   Philox random(0, 7);
   for (std::int64_t i = 0; i < o.batch; ++i) labels.push_back(random.below(128));
-  const LossFunction loss =
-      classification(model, random_clips(backend, o.batch, o.frames, o.size, 1), Tensor::from(backend, labels));
+  const Tensor clips = random_clips(backend, o.batch, o.frames, o.size, 1);
+  const LossFunction loss = classification(model, clips, Tensor::from(backend, labels));
   OptimizerConfig sgd;
   sgd.lr = 0.01;
   sgd.momentum = 0.9;
   sgd.weight_decay = 1e-4;
-  Optimizer optimizer(sgd, model.parameters());
-  verify(gradient_tape(theta, loss, After::release).gradient, model.parameters());
-  return measure(o, backend, {{"bench", "step"}, {"batch", o.batch}, {"frames", o.frames}, {"size", o.size}}, [&] {
-    const GradientTape step = gradient_tape(theta, loss, After::release);
-    optimizer.step(theta, step.gradient, 0.01);
-    return step.loss;
-  });
+  Optimizer optimizer(sgd, model->parameters());
+  verify(gradient_tape(theta, loss, After::release).gradient, model->parameters());
+  return measure(o, backend, gradient_passes * model->multiplications(clips.shape()),
+                 {{"bench", "step"}, {"batch", o.batch}, {"frames", o.frames}, {"size", o.size}}, [&] {
+                   const GradientTape step = gradient_tape(theta, loss, After::release);
+                   optimizer.step(theta, step.gradient, 0.01);
+                   return step.loss;
+                 });
 }
 
 int bench_meta(const BenchOptions& o) {
   set_threads(o.threads);
   Backend& backend = open_device(o.device);
-  const VideoResNet model({"r2plus1d_18", 1, o.way});
-  const Tensors theta = initialise(model.parameters(), backend, DType::f32, 0);
+  const auto model = std::make_shared<const VideoResNet>(VideoResNetConfig{"r2plus1d_18", 1, o.way});
+  const Tensors theta = initialise(model->parameters(), backend, DType::f32, 0);
   std::vector<std::int64_t> labels;
   for (std::int64_t i = 0; i < o.way * o.shot; ++i) labels.push_back(i / o.shot);
   const Tensor y = Tensor::from(backend, labels);
@@ -113,8 +112,10 @@ int bench_meta(const BenchOptions& o) {
   config.inner_steps = o.steps;
   config.second_order = o.order == 2;
   config.inner_tape = o.recompute ? InnerTape::recompute : InnerTape::keep;
-  verify(meta_gradient(theta, support, query, config).gradient, model.parameters());
-  return measure(o, backend,
+  verify(meta_gradient(theta, support, query, config).gradient, model->parameters());
+  const int second_order = o.order == 2 ? hessian_passes + (o.recompute ? gradient_passes : 0) : 0;
+  const double passes = gradient_passes + o.steps * (gradient_passes + second_order);
+  return measure(o, backend, passes * model->multiplications({o.way * o.shot, o.frames, o.size, o.size, 3}),
                  {{"bench", "meta"},
                   {"way", o.way},
                   {"shot", o.shot},

@@ -3,7 +3,11 @@
 
 #include <omp.h>
 
+#include <filesystem>
 #include <utility>
+
+#include "engine/atomic_file.h"
+#include "kernels/error.h"
 
 namespace mcn {
 namespace {
@@ -17,6 +21,13 @@ void set_action(CLI::App& command, std::function<int()> action) {
 }
 
 int result_of_action() { return action_result; }
+
+void expect_writable(const std::string& prefix, const std::string& path) {
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error)) fail<DataError>(prefix, "{}: is a folder", path);
+  // Makes the temporary file, and removes it.
+  const AtomicFile probe(prefix, path);
+}
 
 void set_threads(int threads) {
   if (threads > 0) omp_set_num_threads(threads);

@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <functional>
+#include <string>
 
 namespace mcn {
 
@@ -13,6 +14,9 @@ enum ExitCode : int { ok = 0, check_failed = 1, usage = 2, data = 3, device = 4,
 void set_action(CLI::App& command, std::function<int()> action);
 /// The result of the action that ran.
 int result_of_action();
+
+/// DataError unless a file can be written at path: long work fails before it starts.
+void expect_writable(const std::string& prefix, const std::string& path);
 
 /// Sets the number of CPU threads of all kernels; 0 leaves what OpenMP chooses.
 void set_threads(int threads);

@@ -1,9 +1,7 @@
 // `mcn grad`: gradients and meta-gradients of a problem in a safetensors file, under PyTorch's names and layout, for
 // comparison with another framework.
-#include "engine/atomic_file.h"
 #include "engine/device.h"
 #include "meta/checkpoint.h"
-#include "meta/maml.h"
 #include "tools/command.h"
 #include "tools/problem.h"
 
@@ -23,8 +21,7 @@ int grad(const GradOptions& o) {
   const DType dtype = o.f64 ? DType::f64 : DType::f32;
   const Problem problem = take_problem(read_safetensors(o.problem), o.problem, o.model, backend, dtype);
   const ParameterSpecs& specs = problem.model->parameters();
-  // Fails now, not after minutes of work.
-  { const AtomicFile writable("grad", o.out); }
+  expect_writable("grad", o.out);
   MamlConfig config = o.maml;
   config.second_order = o.order == 2;
   config.inner_tape = o.recompute ? InnerTape::recompute : InnerTape::keep;

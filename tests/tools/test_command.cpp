@@ -1,0 +1,149 @@
+// The command as a whole: help, versions, exit codes, and errors of one line.
+#include "engine/device.h"
+#include "tests/catch.h"
+#include "tests/tools/run_command.h"
+
+namespace mcn {
+
+using test::mcn_command;
+using test::one_line_error;
+
+TEST_CASE("help and version are results") {
+  const auto help = mcn_command({"--help"});
+  CHECK(help.exit_code == 0);
+  CHECK(help.err.empty());
+  for (const char* word : {"train", "retrieve", "embed", "synth", "gradcheck", "grad", "bench", "frames", "inspect",
+                           "devices", "Exit codes", "seconds", "pixels"}) {
+    CAPTURE(word);
+    CHECK(help.out.find(word) != std::string::npos);
+  }
+  const auto version = mcn_command({"--version"});
+  CHECK(version.exit_code == 0);
+  CHECK(version.out.starts_with("mcn "));
+}
+
+TEST_CASE("every command has help with its defaults") {
+  const std::string name = GENERATE(as<std::string>{}, "train", "retrieve", "embed", "synth", "gradcheck", "grad",
+                                    "bench", "frames", "inspect", "devices");
+  CAPTURE(name);
+  const auto help = mcn_command({name, "--help"});
+  CHECK(help.exit_code == 0);
+  CHECK(help.err.empty());
+  CHECK_FALSE(help.out.empty());
+}
+
+TEST_CASE("usage errors exit with 2 and one line") {
+  struct Case {
+    std::vector<std::string> arguments;
+    std::vector<std::string> texts;
+  };
+  const auto c = GENERATE(values<Case>({{{}, {"subcommand"}},
+                                        {{"frobnicate"}, {"unknown", "frobnicate"}},
+                                        {{"--frobnicate"}, {"unknown", "--frobnicate"}},
+                                        {{"devices", "--frobnicate"}, {"--frobnicate"}},
+                                        {{"devices", "more"}, {"more"}},
+                                        {{"grad", "--out", "x"}, {"--problem"}},
+                                        {{"grad", "--problem", "x"}, {"--out"}},
+                                        {{"grad", "--problem", "x", "--out", "y", "--order", "3"}, {"--order", "3"}},
+                                        {{"grad", "--problem", "x", "--out", "y", "--dtype", "f16"}, {"f16"}},
+                                        {{"grad", "--problem", "x", "--out", "y", "--model", "vgg"}, {"vgg"}},
+                                        {{"grad", "--problem", "x", "--out", "y", "--inner-steps", "-1"}, {"-1"}},
+                                        {{"grad", "--problem", "x", "--out", "y", "--inner-lr", "fast"}, {"fast"}},
+                                        {{"grad", "--problem", "x", "--out", "y", "--inner-tape", "rip"}, {"rip"}},
+                                        {{"bench"}, {"subcommand"}},
+                                        {{"bench", "walk"}, {}},
+                                        {{"bench", "step", "--batch", "1"}, {"--batch"}},
+                                        {{"bench", "step", "--size", "0"}, {"--size"}},
+                                        {{"bench", "meta", "--way", "1"}, {"--way"}},
+                                        {{"frames", "x.mp4", "--out", "y"}, {"--at"}},
+                                        {{"synth", "--out", "x", "--threads", "0"}, {"--threads"}},
+                                        {{"synth", "--out", "x", "--seed", "-1"}, {"--seed"}},
+                                        {{"gradcheck", "--seed", "-1"}, {"--seed"}}}));
+  CAPTURE(c.arguments);
+  const auto result = mcn_command(c.arguments);
+  CAPTURE(result.err);
+  CHECK(result.exit_code == 2);
+  CHECK(one_line_error(result, "usage", c.texts));
+}
+
+TEST_CASE("an unknown device exits with 2 and names those that there are") {
+  const auto arguments = GENERATE(values<std::vector<std::string>>({
+      {"gradcheck", "--device", "abacus"},
+      {"bench", "step", "--device", "abacus"},
+      {"bench", "meta", "--device", "abacus"},
+      {"grad", "--problem", "x", "--out", "y", "--device", "abacus"},
+  }));
+  const auto result = mcn_command(arguments);
+  CAPTURE(arguments, result.err);
+  CHECK(result.exit_code == 2);
+  CHECK(one_line_error(result, "device", {"abacus", "cpu", "ref"}));
+}
+
+TEST_CASE("missing files exit with 3 and are named") {
+  struct Case {
+    std::vector<std::string> arguments;
+    const char* prefix;
+  };
+  const test::TemporaryFolder folder;
+  const std::string missing = folder.file("missing");
+  const std::string out = folder.file("out");
+  const std::vector<Case> cases{{{"grad", "--problem", missing, "--out", out}, "safetensors"},
+                                {{"frames", missing, "--at", "0", "--out", out}, "video"},
+                                {{"inspect", missing}, "video"},
+                                {{"train", "--data", missing, "--out", out}, "dataset"},
+                                {{"train", "--config", missing, "--data", missing, "--out", out}, "config"},
+                                {{"embed", "--checkpoint", missing, "--data", missing, "--out", out}, "safetensors"},
+                                {{"retrieve", "--checkpoint", missing, "--data", missing}, "safetensors"}};
+  for (const Case& c : cases) {
+    const auto result = mcn_command(c.arguments);
+    CAPTURE(c.arguments, result.err);
+    CHECK(result.exit_code == 3);
+    CHECK(one_line_error(result, c.prefix, {missing}));
+  }
+  CHECK(folder.count() == 0);
+}
+
+TEST_CASE("a config key that does not exist exits with 2 and is named") {
+  test::TemporaryFolder folder;
+  test::write_file(folder.file("c.toml"), "batch = 8\nbatches = 9\n");
+  const auto result = mcn_command(
+      {"train", "--config", folder.file("c.toml"), "--data", folder.file("d"), "--out", folder.file("run")});
+  CAPTURE(result.err);
+  CHECK(result.exit_code == 2);
+  CHECK(one_line_error(result, "config", {"batches"}));
+}
+
+TEST_CASE("results that cannot be written are no success") {
+  const int status = std::system(MCN_BINARY_DIR "/mcn devices >/dev/full 2>/dev/null");
+  CHECK(status == 3 << 8);
+}
+
+TEST_CASE("devices are listed with a line each") {
+  const auto result = mcn_command({"devices"});
+  CHECK(result.exit_code == 0);
+  for (const std::string& name : device_names()) CHECK(result.out.find(name + " ") != std::string::npos);
+}
+
+TEST_CASE("gradcheck prints a table and passes") {
+  const auto result = mcn_command({"gradcheck", "--device", "cpu", "--dtype", "f32", "--seed", "3"});
+  CAPTURE(result.out, result.err);
+  CHECK(result.exit_code == 0);
+  for (const char* word : {"operator", "rule", "error", "tolerance", "conv3d", "batch_norm", "vjp_dot = ref"}) {
+    CAPTURE(word);
+    CHECK(result.out.find(word) != std::string::npos);
+  }
+  CHECK(result.last_line().ends_with(" checks passed on cpu, f32"));
+  CHECK(result.out.find("MISS") == std::string::npos);
+}
+
+TEST_CASE("bench prints one JSON object in its last line", "[slow]") {
+  const auto step = mcn_command({"bench", "step", "--batch", "2", "--frames", "2", "--size", "16", "--runs", "1"});
+  CAPTURE(step.err);
+  CHECK(step.exit_code == 0);
+  for (const char* key : {"seconds_min", "seconds_median", "peak_rss_gib", "threads", "device", "gflops"}) {
+    CAPTURE(key);
+    CHECK(step.last_line().find(fmt::format("\"{}\":", key)) != std::string::npos);
+  }
+}
+
+}  // namespace mcn
