@@ -47,13 +47,13 @@ double error_of_derivative(double derivative, F&& f) {
 
 // A small model with both branches, and its two sets.
 struct Problem {
-  explicit Problem(Backend& backend, const std::string& arch, DType dtype = DType::f64, std::int64_t videos = 3)
+  explicit Problem(Backend& backend, const std::string& arch, DType dtype = DType::f64,
+                   const Shape& clips = {6, 3, 9, 8, 3})
       : model({{arch, 0.07, 0}, 8}), theta(initialise(model.parameters(), backend, dtype, 5)) {
     // Off the symmetric start, so that no derivative vanishes by accident.
     axpy(0.1, random_like(theta, 1), theta);
     for (int s = 0; s < 2; ++s)
-      sets.push_back(
-          {random_tensor(backend, {2 * videos, 3, 9, 8, 3}, static_cast<std::uint64_t>(100 + s), dtype), {}});
+      sets.push_back({random_tensor(backend, clips, static_cast<std::uint64_t>(100 + s), dtype), {}});
   }
   [[nodiscard]] LossFunction loss(std::size_t set) const {
     return [this, set](Tape& tape, std::span<const Var> vars) {
@@ -151,9 +151,12 @@ TEST_CASE("a sweep leaves no memory behind") {
 TEST_CASE("cpu agrees with ref on a whole model's meta-gradient") {
   MamlConfig config;
   config.inner_steps = 2;
+  config.inner_lr = 0.0002;  // longer steps are chaotic in float32, in any framework
   const DType dtype = GENERATE(DType::f32, DType::f64);
-  const Problem on_ref(open_device("ref"), "r2plus1d_18", dtype);
-  const Problem on_cpu(open_device("cpu"), "r2plus1d_18", dtype);
+  // Large enough that every batch norm sees some thirty values: over six, as above, rounding grows a billionfold.
+  const Shape clips{8, 4, 32, 32, 3};
+  const Problem on_ref(open_device("ref"), "r2plus1d_18", dtype, clips);
+  const Problem on_cpu(open_device("cpu"), "r2plus1d_18", dtype, clips);
   const MetaGradient a = meta_gradient(on_ref.theta, on_ref.loss(0), on_ref.loss(1), config);
   const MetaGradient b = meta_gradient(on_cpu.theta, on_cpu.loss(0), on_cpu.loss(1), config);
   double difference = 0;
@@ -166,8 +169,7 @@ TEST_CASE("cpu agrees with ref on a whole model's meta-gradient") {
       norm = std::hypot(norm, x[j]);
     }
   }
-  // float32: batch norm over few values amplifies rounding; PyTorch's own float32 error here is of this order.
-  CHECK(difference / norm <= (dtype == DType::f32 ? 1e-2 : 1e-9));
+  CHECK(difference / norm <= (dtype == DType::f32 ? 5e-4 : 1e-10));
 }
 
 TEST_CASE("a loss that is not finite is named") {
