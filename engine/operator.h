@@ -56,7 +56,8 @@ class Operator {
   virtual Tensor forward(std::span<const Tensor> x) = 0;
   /// x_bar_i = (dy/dx_i)^T y_bar for the wanted inputs.
   virtual Tensors vjp(const Tensor& y_bar, Wanted wanted) = 0;
-  /// y_dot = sum_i (dy/dx_i) x_dot_i; saves the tangents of all that forward saved.
+  /// y_dot = sum_i (dy/dx_i) x_dot_i; saves the tangents of all that forward saved. At least one tangent is there: the
+  /// tape passes over an operator that none reaches.
   virtual Tensor jvp(std::span<const Tensor> x_dot) = 0;
   /// The tangent of vjp at the tangents that the last jvp saved: x_bar_dot for the wanted inputs.
   virtual Tensors vjp_dot(const Tensor& y_bar, const Tensor& y_bar_dot, Wanted wanted) = 0;

@@ -45,7 +45,8 @@ class FeatureBankKernels {
  public:
   /// out[i] = bank[rows[i]]
   virtual void gather_rows(ConstView bank, ConstView rows, View out) = 0;
-  /// bank[rows[i]] = normalise(momentum bank[rows[i]] + (1 - momentum) z[i]); rows must be distinct
+  /// bank[rows[i]] = normalise(momentum bank[rows[i]] + (1 - momentum) z[i]); rows must be distinct;
+  /// normalise divides by max(norm, 1e-12)
   virtual void update_rows(double momentum, ConstView z, ConstView rows, View bank) = 0;
 
  protected:

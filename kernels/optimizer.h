@@ -21,7 +21,7 @@ struct AdamWParams {
 
 class OptimizerKernels {
  public:
-  /// One entry a parameter in every list; weight_decay holds each parameter's own.
+  /// One entry a parameter in every list, none absent; weight_decay holds each parameter's own.
   virtual void sgd_step(const SgdParams&, std::span<const double> weight_decay, std::span<const ConstView> gradients,
                         std::span<const View> parameters, std::span<const View> buffers) = 0;
   virtual void adamw_step(const AdamWParams&, std::span<const double> weight_decay,
