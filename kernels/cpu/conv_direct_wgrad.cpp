@@ -26,6 +26,9 @@ __attribute__((noinline)) void outer_tile(const T* const* y, const T* const* x, 
   for (std::int64_t p = 0; p < count; ++p) {
     const T* xp = x[p] + column;
     const T* yp = y[p] + row;
+    // Opaque, or the compiler keeps an offset for every row (row + r) instead of one address: more than there are
+    // registers.
+    __asm__("" : "+r"(yp));
     V xv[Vectors];
 #pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v)
