@@ -17,7 +17,8 @@ void moments(CachingAllocator& allocator, const RowGroups& g, const T* x, double
   const Scratch<double> block_sums(allocator, slot_count() * 2 * channels);
   const Scratch<T> lines(allocator, slot_count() * 2 * g.width);
   const auto count = [&](std::int64_t begin, std::int64_t end) {
-    return static_cast<double>((std::min(g.total, end * g.width) - begin * g.width) / channels);
+    const std::int64_t rows = (std::min(g.total, end * g.width) - begin * g.width) / channels;
+    return static_cast<double>(rows);
   };
   // Adds n samples of the given mean and squares to those of (mean, squares), which are `before` many.
   const auto merge = [channels](double before, double n, const double* m, const double* s, double* to_mean,

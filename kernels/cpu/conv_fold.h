@@ -17,21 +17,21 @@ namespace mcn::cpu {
 template <class T>
 class InputRows {
  public:
-  InputRows(CachingAllocator& allocator, const Conv3dParams& params_, std::span<const ConvProduct> products,
-            const Shape& w_)
-      : params(params_), x_shape(products[0].a.shape), w_shape(w_), pitch(w_.i()), length(w_.i()) {
+  InputRows(CachingAllocator& allocator, const Conv3dParams& geometry, std::span<const ConvProduct> products,
+            const Shape& weight)
+      : params(geometry), x_shape(products[0].a.shape), w_shape(weight), pitch(weight.i()), length(weight.i()) {
     constexpr std::int64_t few_channels = 12;
     constexpr std::int64_t longest = 64;
-    const bool fold = w_.kw() > 1 && w_.i() < few_channels && w_.kw() * w_.i() <= longest;
+    const bool fold = weight.kw() > 1 && weight.i() < few_channels && weight.kw() * weight.i() <= longest;
     if (fold) {
       const Shape& s = products[0].a.shape;
       x_shape = {s.n(), s.d(), s.h(), s.w() + 2 * params.padding[2], s.c()};
-      w_shape = {w_.o(), w_.kd(), w_.kh(), 1, w_.kw() * w_.i()};
+      w_shape = {weight.o(), weight.kd(), weight.kh(), 1, weight.kw() * weight.i()};
       length = w_shape.i();
       params.padding[2] = 0;
     }
     for (const ConvProduct& product : products)
-      x.push_back(fold ? pad_lines(allocator, product.a, params_.padding[2]) : product.a.as<T>());
+      x.push_back(fold ? pad_lines(allocator, product.a, geometry.padding[2]) : product.a.as<T>());
   }
 
   Conv3dParams params;

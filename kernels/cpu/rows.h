@@ -13,7 +13,7 @@ namespace mcn::cpu {
 
 /// A division of rows x C elements that depends on the shape alone.
 struct RowGroups {
-  RowGroups(std::int64_t rows_, std::int64_t channels_) : channels(channels_), total(rows_ * channels_) {
+  RowGroups(std::int64_t rows, std::int64_t row_channels) : channels(row_channels), total(rows * row_channels) {
     std::int64_t group = 1;
     while ((group * channels % 16 != 0 || group * channels < 256) && 2 * group * channels <= 4096) group *= 2;
     width = group * channels;
