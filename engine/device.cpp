@@ -16,7 +16,7 @@ struct Device {
 };
 
 constexpr Device devices[] = {
-    {"cpu", make_cpu_backend, "oneDNN convolutions and OpenMP on this machine's processor (default)"},
+    {"cpu", make_cpu_backend, "vectorised kernels and OpenMP on this machine's processor (default)"},
     {"ref", make_ref_backend, "plain loops on one thread: the oracle, slow"}};
 
 const Device& find_device(std::string_view name) {

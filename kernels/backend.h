@@ -88,7 +88,7 @@ class Backend : public ConvKernels,
 
 /// A new `ref` backend: boring loops in float32 and float64, one thread, never optimised.
 std::unique_ptr<Backend> make_ref_backend();
-/// A new `cpu` backend: oneDNN convolutions and OpenMP.
+/// A new `cpu` backend: vectorised kernels and OpenMP, the same bits for any number of threads.
 std::unique_ptr<Backend> make_cpu_backend();
 
 }  // namespace mcn

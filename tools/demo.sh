@@ -40,7 +40,7 @@ fi
 rm -rf demo/run
 build/mcn train --config tools/demo.toml --data "$videos" --out demo/run
 
-retrieve=(build/mcn retrieve --checkpoint demo/run/last.safetensors --data "$videos")
+retrieve=(build/mcn retrieve --clips 4 --checkpoint demo/run/last.safetensors --data "$videos")
 random_row=$("${retrieve[@]}" --random-init)
 trained_row=$("${retrieve[@]}")
 echo

@@ -4,7 +4,7 @@
 # Does nothing when all is there. Uses sudo when it is not run as root.
 set -euo pipefail
 
-build_packages=(g++ cmake ninja-build pkg-config libdnnl-dev ocl-icd-opencl-dev libbenchmark-dev catch2 libcli11-dev
+build_packages=(g++ cmake ninja-build pkg-config libbenchmark-dev catch2 libcli11-dev
   libfmt-dev nlohmann-json3-dev libavformat-dev libavcodec-dev libswscale-dev libavutil-dev)
 test_packages=(ffmpeg clang-format clang-tidy)
 
