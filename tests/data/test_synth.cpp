@@ -107,7 +107,7 @@ TEST_CASE("no kind tells the class, and two classes share at most one", "[synth]
   }
 }
 
-TEST_CASE("correlation is how often shape and pattern are the class's; motion always is", "[synth]") {
+TEST_CASE("correlation is how often shape and pattern are the class's, and motion always is", "[synth]") {
   SynthConfig c;
   // With four kinds a random draw hits the class's own in a quarter of the cases.
   for (const auto& [correlation, expected] : {std::pair{1.0, 1.0}, std::pair{0.6, 0.7}, std::pair{0.0, 0.25}}) {
