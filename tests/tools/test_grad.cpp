@@ -22,7 +22,7 @@ template <class T>
 SafetensorsEntry entry_of(const Shape& shape, const std::vector<T>& values) {
   SafetensorsEntry entry{dtype_of<T>(), shape, {}};
   entry.data.resize(values.size() * sizeof(T));
-  std::memcpy(entry.data.data(), values.data(), entry.data.size());
+  if (!values.empty()) std::memcpy(entry.data.data(), values.data(), entry.data.size());
   return entry;
 }
 
