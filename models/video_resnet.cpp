@@ -115,7 +115,8 @@ double VideoResNet::multiplications(const Shape& clip) const {
       y.append((x[1 + axis] + 2 * conv.params.padding[a] - w[1 + axis]) / conv.params.stride[a] + 1);
     }
     y.append(w.o());
-    total += static_cast<double>(y.numel()) * static_cast<double>(w.numel() / w.o());
+    const std::int64_t multiplications_each = w.numel() / w.o();
+    total += static_cast<double>(y.numel()) * static_cast<double>(multiplications_each);
     return y;
   };
   Shape x = clip;
