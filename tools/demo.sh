@@ -24,7 +24,7 @@ tools/setup.sh
 [[ -f build/build.ninja ]] || cmake --preset release -DMCN_BUILD_TESTS=OFF -DMCN_BUILD_BENCHMARKS=OFF
 cmake --build build --target mcn -j "$(tools/jobs.sh)"
 
-synth=(synth --classes 12 --train 960 --test 600 --seed 1)
+synth=(synth --classes 4 --train 960 --test 600 --seed 1)
 videos=demo/videos
 mkdir -p demo
 # The videos get their name when they are complete; their settings lie beside them.
@@ -44,6 +44,6 @@ retrieve=(build/mcn retrieve --clips 4 --checkpoint demo/run/last.safetensors --
 random_row=$("${retrieve[@]}" --random-init)
 trained_row=$("${retrieve[@]}")
 echo
-echo "Retrieval of unseen videos, chance is about 1 in 12:"
+echo "Retrieval of unseen videos, chance is 1 in 4:"
 echo "$random_row"
 echo "$trained_row"
