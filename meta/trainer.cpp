@@ -39,6 +39,11 @@ Trainer::Trainer(TrainConfig config, const Dataset& dataset, Backend& backend, c
   } else if (config_.maml.inner_steps < 1) {
     fail("train", "method mcn needs at least 1 inner step, got {}", config_.maml.inner_steps);
   }
+  for (const auto& [name, value] :
+       {std::pair{"inner-lr", config_.maml.inner_lr}, std::pair{"beta", config_.maml.beta},
+        std::pair{"lambda", config_.objective.lambda}, std::pair{"lr", config_.optimizer.lr},
+        std::pair{"weight-decay", config_.optimizer.weight_decay}})
+    if (!std::isfinite(value)) fail("train", "{} must be finite, got {}", name, value);
   config_.maml.parameter_names = names_of(model_.parameters());
   if (!resume.empty()) load(resume);
   config_.loader.first_iteration = iteration_;

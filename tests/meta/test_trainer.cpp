@@ -1,6 +1,7 @@
 // Training end to end on a handful of synthetic videos: it learns, resumes bit by bit, keeps running statistics out of
 // Hessian passes, and stops where a value is not finite.
 #include <cmath>
+#include <functional>
 
 #include "data/synth.h"
 #include "engine/device.h"
@@ -139,6 +140,17 @@ TEST_CASE("a learning rate that blows up stops training, names the iteration, an
   c.maml.inner_lr = 0.01;
   Trainer again(c, videos(), backend, path);
   CHECK(std::isfinite(again.step().query_loss));
+}
+
+TEST_CASE("settings that are not finite are refused before anything runs") {
+  for (const auto& break_it : std::vector<std::function<void(TrainConfig&)>>{
+           [](TrainConfig& c) { c.maml.inner_lr = std::nan(""); }, [](TrainConfig& c) { c.maml.beta = INFINITY; },
+           [](TrainConfig& c) { c.objective.lambda = std::nan(""); }, [](TrainConfig& c) { c.optimizer.lr = INFINITY; },
+           [](TrainConfig& c) { c.optimizer.weight_decay = std::nan(""); }}) {
+    TrainConfig c = small_config();
+    break_it(c);
+    CHECK_THROWS_AS(Trainer(c, videos(), open_device("ref")), UsageError);
+  }
 }
 
 TEST_CASE("configurations that make no sense and checkpoints that do not fit are refused") {
