@@ -88,6 +88,7 @@ int train(const TrainOptions& o, const std::string& resolved) {
                for (const Tensor& t : trainer.state().theta) n += t.numel();
                return n;
              }());
+  std::fflush(stdout);  // before the progress, also where stdout is a file
 
   Progress progress("train", o.config.iterations, trainer.iteration());
   const InterruptGuard interrupt;
