@@ -4,9 +4,10 @@
 # Does nothing when all is there. Uses sudo when it is not run as root.
 set -euo pipefail
 
-build_packages=(g++ cmake ninja-build pkg-config libbenchmark-dev catch2 libcli11-dev
+build_packages=(g++ cmake ninja-build pkg-config libbenchmark-dev libboost-context-dev catch2 libcli11-dev
   libfmt-dev nlohmann-json3-dev libavformat-dev libavcodec-dev libswscale-dev libavutil-dev)
-test_packages=(ffmpeg clang-format clang-tidy)
+# libomp-dev for its omp.h: clang-tidy cannot read GCC's.
+test_packages=(ffmpeg clang-format clang-tidy libomp-dev)
 
 die() {
   echo "setup: $*" >&2
