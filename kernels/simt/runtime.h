@@ -1,0 +1,87 @@
+// The part of CUDA's runtime that the project calls, on the CPU. Names and meanings are CUDA's own; what CUDA leaves
+// open is taken the hard way: work on a stream happens only when somebody waits for it, and fresh memory holds NaN.
+#pragma once
+
+#include <cstddef>
+#include <set>
+#include <string>
+
+#include "kernels/simt/language.h"
+
+// NOLINTBEGIN(readability-identifier-naming)
+enum cudaError_t {
+  cudaSuccess = 0,
+  cudaErrorInvalidValue = 1,
+  cudaErrorMemoryAllocation = 2,
+  cudaErrorInvalidDevice = 101,
+  cudaErrorStreamCaptureUnsupported = 900,
+  cudaErrorNotReady = 600,
+  cudaErrorLaunchFailure = 719,
+};
+enum cudaMemcpyKind { cudaMemcpyHostToHost, cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
+enum cudaStreamCaptureMode { cudaStreamCaptureModeGlobal, cudaStreamCaptureModeThreadLocal };
+
+using cudaStream_t = struct SimtStream*;
+using cudaEvent_t = struct SimtEvent*;
+using cudaGraph_t = struct SimtGraph*;
+using cudaGraphExec_t = struct SimtGraphExec*;
+
+inline constexpr unsigned cudaStreamNonBlocking = 1;
+inline constexpr unsigned cudaEventDisableTiming = 2;
+
+const char* cudaGetErrorName(cudaError_t error);
+const char* cudaGetErrorString(cudaError_t error);
+cudaError_t cudaGetLastError();
+
+cudaError_t cudaGetDeviceCount(int* count);
+cudaError_t cudaSetDevice(int device);
+cudaError_t cudaDeviceSynchronize();
+cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total);
+
+cudaError_t cudaMallocAsync(void** p, std::size_t bytes, cudaStream_t stream);
+cudaError_t cudaFreeAsync(void* p, cudaStream_t stream);
+cudaError_t cudaMallocHost(void** p, std::size_t bytes);
+cudaError_t cudaFreeHost(void* p);
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t stream);
+cudaError_t cudaMemsetAsync(void* p, int value, std::size_t bytes, cudaStream_t stream);
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
+cudaError_t cudaStreamDestroy(cudaStream_t stream);
+cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags = 0);
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
+cudaError_t cudaEventDestroy(cudaEvent_t event);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventQuery(cudaEvent_t event);
+cudaError_t cudaEventSynchronize(cudaEvent_t event);
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long flags = 0);
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream);
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec);
+cudaError_t cudaGraphDestroy(cudaGraph_t graph);
+// NOLINTEND(readability-identifier-naming)
+
+namespace mcn::simt {
+
+/// Puts a launch on a stream.
+cudaError_t enqueue(cudaStream_t stream, Launch launch);
+
+/// Names of all kernels that have run, with their template arguments: how a test knows that none is left out.
+std::set<std::string> kernels_run();
+
+/// The order of the threads of every launch that runs from now on; forward at first.
+void set_order(Order order);
+
+/// What went wrong in a launch: the text behind cudaErrorLaunchFailure, which sticks to every later call. Empty while
+/// nothing did.
+std::string fault();
+/// Forgets the fault; CUDA would need a new process.
+void clear_fault();
+
+/// Device memory there is; 0 (at first): as much as the machine has.
+void set_memory_limit(std::size_t bytes);
+
+}  // namespace mcn::simt
