@@ -90,5 +90,9 @@ class Backend : public ConvKernels,
 std::unique_ptr<Backend> make_ref_backend();
 /// A new `cpu` backend: vectorised kernels and OpenMP, the same bits for any number of threads.
 std::unique_ptr<Backend> make_cpu_backend();
+/// A new `cuda` backend on the first GPU; only where the build has nvcc. DeviceError if there is no usable GPU.
+std::unique_ptr<Backend> make_cuda_backend();
+/// A new `simt` backend: the CUDA kernels, executed on the CPU. For testing; slow.
+std::unique_ptr<Backend> make_simt_backend();
 
 }  // namespace mcn

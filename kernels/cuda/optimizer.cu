@@ -1,0 +1,172 @@
+// The optimisers' updates, many tensors to a launch: a network has hundreds of small parameters, and a launch for each
+// would take longer than its work. A table of the tensors travels as the kernel's argument; a block takes a chunk of
+// one of them.
+#include <array>
+#include <cmath>
+
+#include "kernels/cuda/cuda_backend.h"
+
+namespace mcn::MCN_DEVICE_NAMESPACE {
+namespace {
+
+constexpr int block_threads = 256;
+constexpr int elements_of_thread = 8;
+constexpr int chunk = block_threads * elements_of_thread;
+
+// One parameter: its own tensor is state[0], then come the optimiser's.
+template <class T, int states>
+struct Entry {
+  const T* gradient;
+  T* state[states];
+  std::int64_t size;
+  T decay;
+};
+
+// Blocks [first_block[e], first_block[e + 1]) take the chunks of entry e.
+template <class Update>
+struct Table {
+  static constexpr int most = 64;
+  Update update;
+  int count = 0;
+  unsigned first_block[most + 1] = {};
+  Entry<typename Update::Value, Update::states> entries[most] = {};
+};
+
+// A parameter's entry for a block, by halving.
+template <class Update>
+__device__ int entry_of_block(const Table<Update>& table) {
+  int first = 0, end = table.count;
+  while (end - first > 1) {
+    const int middle = (first + end) / 2;
+    if (blockIdx.x < table.first_block[middle])
+      end = middle;
+    else
+      first = middle;
+  }
+  return first;
+}
+
+template <class Update>
+__global__ void __launch_bounds__(block_threads) optimizer_step_kernel(Table<Update> table) {
+  using T = typename Update::Value;
+  constexpr int states = Update::states;
+  const int e = entry_of_block(table);
+  const auto& entry = table.entries[e];
+  const std::int64_t first = std::int64_t{blockIdx.x - table.first_block[e]} * chunk + threadIdx.x;
+  // Everything is read before the first store, so that all reads are under way together.
+  T gradient[elements_of_thread], state[elements_of_thread][states];
+#pragma unroll
+  for (int j = 0; j < elements_of_thread; ++j) {
+    const std::int64_t i = first + j * block_threads;
+    const bool inside = i < entry.size;
+    gradient[j] = inside ? entry.gradient[i] : T{0};
+#pragma unroll
+    for (int s = 0; s < states; ++s) state[j][s] = inside ? entry.state[s][i] : T{0};
+  }
+#pragma unroll
+  for (int j = 0; j < elements_of_thread; ++j) {
+    const std::int64_t i = first + j * block_threads;
+    table.update(entry.decay, gradient[j], state[j]);
+    if (i >= entry.size) continue;
+#pragma unroll
+    for (int s = 0; s < states; ++s) entry.state[s][i] = state[j][s];
+  }
+}
+
+// state: the parameter and its momentum buffer.
+template <class T>
+struct SgdUpdate {
+  using Value = T;
+  static constexpr int states = 2;
+  T lr, momentum;
+
+  explicit SgdUpdate(const SgdParams& params)
+      : lr(static_cast<T>(params.lr)), momentum(static_cast<T>(params.momentum)) {}
+
+  [[nodiscard]] T decay(double weight_decay) const { return static_cast<T>(weight_decay); }
+
+  __device__ void operator()(T decay, T gradient, T (&state)[states]) const {
+    state[1] = momentum * state[1] + (gradient + decay * state[0]);
+    state[0] -= lr * state[1];
+  }
+};
+
+// state: the parameter and its two moments. The decay is what is kept of the parameter.
+template <class T>
+struct AdamWUpdate {
+  using Value = T;
+  static constexpr int states = 3;
+  double lr;
+  T beta1, beta2, rest1, rest2, rate, correction, eps;
+
+  explicit AdamWUpdate(const AdamWParams& params)
+      : lr(params.lr),
+        beta1(static_cast<T>(params.beta1)),
+        beta2(static_cast<T>(params.beta2)),
+        rest1(static_cast<T>(1 - params.beta1)),
+        rest2(static_cast<T>(1 - params.beta2)),
+        rate(static_cast<T>(params.lr / (1 - std::pow(params.beta1, static_cast<double>(params.step))))),
+        correction(static_cast<T>(1 / std::sqrt(1 - std::pow(params.beta2, static_cast<double>(params.step))))),
+        eps(static_cast<T>(params.eps)) {}
+
+  [[nodiscard]] T decay(double weight_decay) const { return static_cast<T>(1 - lr * weight_decay); }
+
+  __device__ void operator()(T keep, T gradient, T (&state)[states]) const {
+    state[1] = beta1 * state[1] + rest1 * gradient;
+    state[2] = beta2 * state[2] + rest2 * (gradient * gradient);
+    state[0] = keep * state[0] - rate * state[1] / (sqrt(state[2]) * correction + eps);
+  }
+};
+
+// Takes parameters of type T from the front of `parameters[begin...]`, as many as a launch has room for; returns the
+// first that it has not taken.
+template <class Update>
+std::size_t step_some(cudaStream_t stream, const Update& update, std::size_t begin,
+                      std::span<const double> weight_decay, std::span<const ConstView> gradients,
+                      const std::array<std::span<const View>, Update::states>& states) {
+  using T = typename Update::Value;
+  // What a kernel's arguments may take on every GPU.
+  static_assert(sizeof(Table<Update>) <= 4096);
+  Table<Update> table{update};
+  unsigned blocks = 0;
+  std::size_t i = begin;
+  for (; i < gradients.size() && table.count < Table<Update>::most; ++i) {
+    if (states[0][i].dtype != dtype_of<T>()) break;
+    const std::int64_t size = states[0][i].numel();
+    if (size == 0) continue;
+    auto& entry = table.entries[table.count];
+    entry.gradient = gradients[i].as<T>();
+    for (std::size_t s = 0; s < Update::states; ++s) entry.state[s] = states[s][i].template as<T>();
+    entry.size = size;
+    entry.decay = update.decay(weight_decay[i]);
+    blocks += static_cast<unsigned>(ceil_div(size, chunk));
+    table.first_block[++table.count] = blocks;
+  }
+  if (blocks > 0) launch<optimizer_step_kernel<Update>>(stream, {dim3(blocks), dim3(block_threads)}, table);
+  return i;
+}
+
+}  // namespace
+
+void CudaBackend::sgd_step(const SgdParams& params, std::span<const double> weight_decay,
+                           std::span<const ConstView> gradients, std::span<const View> parameters,
+                           std::span<const View> buffers) {
+  count_kernel();
+  for (std::size_t i = 0; i < parameters.size();)
+    i = dispatch_float(parameters[i].dtype, [&]<class T>(T) {
+      return step_some(stream(), SgdUpdate<T>(params), i, weight_decay, gradients, {parameters, buffers});
+    });
+}
+
+void CudaBackend::adamw_step(const AdamWParams& params, std::span<const double> weight_decay,
+                             std::span<const ConstView> gradients, std::span<const View> parameters,
+                             std::span<const View> first_moments, std::span<const View> second_moments) {
+  count_kernel();
+  for (std::size_t i = 0; i < parameters.size();)
+    i = dispatch_float(parameters[i].dtype, [&]<class T>(T) {
+      return step_some(stream(), AdamWUpdate<T>(params), i, weight_decay, gradients,
+                       {parameters, first_moments, second_moments});
+    });
+}
+
+}  // namespace mcn::MCN_DEVICE_NAMESPACE
