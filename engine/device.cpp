@@ -11,13 +11,25 @@ namespace {
 
 struct Device {
   const char* name;
-  std::unique_ptr<Backend> (*make)();
+  std::unique_ptr<Backend> (*make)();  // throws DeviceError where the machine or the build has none
   const char* description;
 };
 
+#ifndef MCN_HAS_CUDA
+std::unique_ptr<Backend> no_cuda() {
+  fail<DeviceError>("cuda", "this build has no CUDA; configure it with the preset cuda, which needs nvcc");
+}
+#endif
+
 constexpr Device devices[] = {
     {"cpu", make_cpu_backend, "vectorised kernels and OpenMP on this machine's processor (default)"},
-    {"ref", make_ref_backend, "plain loops on one thread: the oracle, slow"}};
+    {"ref", make_ref_backend, "plain loops on one thread: the oracle, slow"},
+#ifdef MCN_HAS_CUDA
+    {"cuda", make_cuda_backend, "hand-written CUDA kernels on the first NVIDIA GPU"},
+#else
+    {"cuda", no_cuda, "hand-written CUDA kernels on the first NVIDIA GPU"},
+#endif
+    {"simt", make_simt_backend, "the CUDA kernels on the CPU, for testing: slow"}};
 
 const Device& find_device(std::string_view name) {
   for (const Device& device : devices)
@@ -44,5 +56,14 @@ std::vector<std::string> device_names() {
 }
 
 std::string device_description(std::string_view name) { return find_device(name).description; }
+
+std::string device_fault(std::string_view name) {
+  try {
+    open_device(name);
+    return {};
+  } catch (const DeviceError& e) {
+    return e.what();
+  }
+}
 
 }  // namespace mcn

@@ -14,5 +14,7 @@ Backend& open_device(std::string_view name);
 std::vector<std::string> device_names();
 /// One line on a device. UsageError for an unknown name.
 std::string device_description(std::string_view name);
+/// Why a device cannot be opened here; empty if it can.
+std::string device_fault(std::string_view name);
 
 }  // namespace mcn

@@ -9,7 +9,10 @@ namespace mcn {
 void add_devices(CLI::App& app) {
   CLI::App* command = app.add_subcommand("devices", "the devices that this build can compute on");
   set_action(*command, [] {
-    for (const std::string& name : device_names()) fmt::print("{:<6} {}\n", name, device_description(name));
+    for (const std::string& name : device_names()) {
+      const std::string fault = device_fault(name);
+      fmt::print("{:<6} {}{}\n", name, device_description(name), fault.empty() ? "" : "; not here: " + fault);
+    }
     return ok;
   });
 }

@@ -42,7 +42,7 @@ double relative(double actual, double expected, double scale) { return std::abs(
 }  // namespace
 
 TEST_CASE("gradients and K=2 meta-gradients agree with PyTorch in float64", "[golden]") {
-  const std::string device = GENERATE(as<std::string>{}, "ref", "cpu");
+  const std::string device = GENERATE(as<std::string>{}, "ref", "cpu", "simt");
   std::ifstream stream(std::string(MCN_SOURCE_DIR) + "/tests/golden/r2plus1d_10.json");
   const nlohmann::json golden = nlohmann::json::parse(stream);
   Backend& backend = open_device(device);

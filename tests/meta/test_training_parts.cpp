@@ -88,7 +88,7 @@ TEST_CASE("an objective needs two videos") {
 }
 
 TEST_CASE("a memory bank draws distinct rows as a function of the iteration, and keeps unit rows") {
-  Backend& backend = open_device(GENERATE(as<std::string>{}, "ref", "cpu"));
+  Backend& backend = open_device(GENERATE(as<std::string>{}, "ref", "cpu", "simt"));
   FeatureBank bank({BankKind::memory, 10, 0.5}, 40, 8, backend, DType::f64, 11);
   const std::vector<std::int64_t> videos{4, 9};
   const auto first = bank.negatives(0, videos);
@@ -131,7 +131,7 @@ TEST_CASE("a queue holds the latest features only") {
 }
 
 TEST_CASE("the loss leaves out the anchor's own row of the bank") {
-  Backend& backend = open_device(GENERATE(as<std::string>{}, "ref", "cpu"));
+  Backend& backend = open_device(GENERATE(as<std::string>{}, "ref", "cpu", "simt"));
   const Tensor a = unit_rows(backend, 2, 8, 1);
   const Tensor b = unit_rows(backend, 2, 8, 2);
   const Tensor rows = unit_rows(backend, 3, 8, 3);
@@ -165,7 +165,7 @@ TEST_CASE("schedules") {
 }
 
 TEST_CASE("optimisers follow torch's updates, and parameters without a gradient stay") {
-  Backend& backend = open_device(GENERATE(as<std::string>{}, "ref", "cpu"));
+  Backend& backend = open_device(GENERATE(as<std::string>{}, "ref", "cpu", "simt"));
   const ParameterSpecs specs{{"w", {2}, Init::zeros, 0, true}, {"b", {1}, Init::zeros, 0, false}, {"u", {1}}};
   const auto tensor = [&](std::vector<double> v) {
     return Tensor::from(backend, DType::f64, {static_cast<std::int64_t>(v.size())}, std::span<const double>(v));

@@ -4,8 +4,10 @@
 #include <omp.h>
 
 #include "benchmarks/shapes.h"
+#include "engine/device.h"
 #include "tests/catch.h"
 #include "tests/ops/guarded_backend.h"
+#include "tests/simt/orders.h"
 
 namespace mcn::test {
 namespace {
@@ -127,25 +129,34 @@ std::vector<GradcheckCase> odd_shapes() {
 Threads::Threads(int count) : before_(omp_get_max_threads()) { omp_set_num_threads(count); }
 Threads::~Threads() { omp_set_num_threads(before_); }
 
-void compare_cpu_with_ref(const GradcheckCase& c) {
-  INFO(c.name());
-  static const std::unique_ptr<Backend> ref = make_ref_backend();
-  static const std::unique_ptr<Backend> cpu = make_cpu_backend();
-  const GradcheckValues expected = run_rules(c, *ref, DType::f64, seed);
+void compare_with_ref(const std::string& device, const GradcheckCase& c) {
+  INFO(c.name() << " on " << device);
+  Backend& backend = open_device(device);
+  const GradcheckValues expected = run_rules(c, open_device("ref"), DType::f64, seed);
   for (const DType dtype : {DType::f64, DType::f32}) {
     INFO(name_of(dtype));
-    GradcheckValues one_thread;
-    for (int count = 1; count <= 3; ++count) {
-      const Threads threads(count);
-      GuardedBackend guarded(*cpu);
+    std::optional<GradcheckValues> first;
+    const auto run = [&](const std::string& how) {
+      INFO(how);
+      GuardedBackend guarded(backend);
       const GradcheckValues actual = run_rules(c, guarded, dtype, seed);
       CHECK(guarded.guards_intact());
-      INFO(count << " threads");
-      if (count == 1) {
-        one_thread = actual;
-        require_ok(compare_rules(c, dtype, actual, expected));
+      if (first) {
+        CHECK((actual == *first));
       } else {
-        CHECK((actual == one_thread));
+        first = actual;
+        require_ok(compare_rules(c, dtype, actual, expected));
+      }
+    };
+    if (device == "simt") {
+      for (const simt::Order o : every_order) {
+        const ThreadOrder order(o);
+        run(fmt::format("order {}", static_cast<int>(o)));
+      }
+    } else {
+      for (int count = 1; count <= 3; ++count) {
+        const Threads threads(count);
+        run(fmt::format("{} threads", count));
       }
     }
   }

@@ -37,8 +37,8 @@ class Threads {
   int before_;
 };
 
-/// A case on the cpu backend, behind guard zones, in both dtypes: equal to `ref`, and the same bits for 1, 2 and 3
-/// threads.
-void compare_cpu_with_ref(const GradcheckCase& c);
+/// A case on a backend, behind guard zones, in both dtypes: equal to `ref`, and the same bits whatever runs beside or
+/// before what: cpu with 1, 2 and 3 threads, simt in each order of a block's threads.
+void compare_with_ref(const std::string& device, const GradcheckCase& c);
 
 }  // namespace mcn::test

@@ -1,4 +1,4 @@
-// Every operator's four rules on both backends and in both dtypes, behind guard zones.
+// Every operator's four rules on all backends and in both dtypes, behind guard zones.
 #include "engine/device.h"
 #include "tests/catch.h"
 #include "tests/ops/guarded_backend.h"
@@ -7,7 +7,7 @@
 namespace mcn::test {
 
 TEST_CASE("the four rules of every operator agree with each other and with differences", "[gradcheck]") {
-  const std::string device = GENERATE("ref", "cpu");
+  const std::string device = GENERATE("ref", "cpu", "simt");
   const DType dtype = GENERATE(DType::f64, DType::f32);
   INFO(device << " " << name_of(dtype));
   for (const GradcheckCase& c : gradcheck_cases()) {
@@ -25,25 +25,34 @@ TEST_CASE("odd shapes: the rules agree with each other and with differences", "[
     for (const auto& shape : c.inputs) values += shape ? shape->numel() : 0;
     // Differences run every rule five times; large cases are compared with the oracle only.
     if (values > 3000) continue;
-    GuardedBackend guarded(open_device("cpu"));
-    require_ok(check_rules(c, guarded, DType::f64, seed));
+    for (const char* device : {"cpu", "simt"}) {
+      GuardedBackend guarded(open_device(device));
+      require_ok(check_rules(c, guarded, DType::f64, seed));
+    }
   }
 }
 
-TEST_CASE("cpu equals ref on every operator's small cases", "[cpu]") {
-  for (const GradcheckCase& c : gradcheck_cases()) compare_cpu_with_ref(c);
+TEST_CASE("cpu and simt equal ref on every operator's small cases") {
+  const std::string device = GENERATE("cpu", "simt");
+  for (const GradcheckCase& c : gradcheck_cases()) compare_with_ref(device, c);
 }
 
-TEST_CASE("cpu equals ref on odd shapes", "[cpu]") {
-  for (const GradcheckCase& c : odd_shapes()) compare_cpu_with_ref(c);
+TEST_CASE("cpu and simt equal ref on odd shapes") {
+  const std::string device = GENERATE("cpu", "simt");
+  for (const GradcheckCase& c : odd_shapes()) compare_with_ref(device, c);
 }
 
-TEST_CASE("cpu equals ref on the normalisations and heads of R(2+1)D-18", "[cpu]") {
-  for (const GradcheckCase& c : layer_others()) compare_cpu_with_ref(c);
+TEST_CASE("cpu and simt equal ref on the normalisations and heads of R(2+1)D-18") {
+  const std::string device = GENERATE("cpu", "simt");
+  for (const GradcheckCase& c : layer_others()) compare_with_ref(device, c);
 }
 
-TEST_CASE("cpu equals ref on the convolutions of R(2+1)D-18", "[cpu][slow]") {
-  for (const GradcheckCase& c : layer_convolutions()) compare_cpu_with_ref(c);
+TEST_CASE("cpu equals ref on the convolutions of R(2+1)D-18", "[slow]") {
+  for (const GradcheckCase& c : layer_convolutions()) compare_with_ref("cpu", c);
+}
+
+TEST_CASE("simt equals ref on the convolutions of R(2+1)D-18", "[slow]") {
+  for (const GradcheckCase& c : layer_convolutions()) compare_with_ref("simt", c);
 }
 
 TEST_CASE("ref in float32 is ref in float64, rounded", "[ref]") {
@@ -57,7 +66,8 @@ TEST_CASE("a forced backend is the one that runs") {
   Backend& cpu = open_device("cpu");
   Backend& ref = open_device("ref");
   CHECK_THROWS_AS(open_device("no such device"), UsageError);
-  for (const auto& [forced, other] : {std::pair{&cpu, &ref}, std::pair{&ref, &cpu}}) {
+  Backend& simt = open_device("simt");
+  for (const auto& [forced, other] : {std::pair{&cpu, &ref}, std::pair{&ref, &cpu}, std::pair{&simt, &cpu}}) {
     for (const GradcheckCase& c : gradcheck_cases()) {
       INFO(forced->name() << " " << c.name());
       GradcheckDraw draw(*forced, DType::f32, seed);
@@ -89,8 +99,9 @@ TEST_CASE("gradcheck_operators: a row for every operator and rule, all of them r
     DType dtype;
     std::size_t rules;
   };
-  for (const auto& [device, dtype, rules] : {Expected{"ref", DType::f64, 7}, Expected{"cpu", DType::f64, 11},
-                                             Expected{"ref", DType::f32, 9}, Expected{"cpu", DType::f32, 9}}) {
+  for (const auto& [device, dtype, rules] :
+       {Expected{"ref", DType::f64, 7}, Expected{"cpu", DType::f64, 11}, Expected{"ref", DType::f32, 9},
+        Expected{"cpu", DType::f32, 9}, Expected{"simt", DType::f64, 11}, Expected{"simt", DType::f32, 9}}) {
     INFO(device << " " << name_of(dtype));
     for (const std::uint64_t other_seed : {1, 2, 3}) {
       const std::vector<GradcheckRow> rows = gradcheck_operators(open_device(device), dtype, other_seed);

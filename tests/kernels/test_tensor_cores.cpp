@@ -1,0 +1,107 @@
+// The tensor-core paths of the CUDA convolutions on the device simt: exact where the factors are representable, and as
+// far off as their rounding where not; the same bits in every order of threads.
+#include <cmath>
+#include <vector>
+
+#include "benchmarks/shapes.h"
+#include "engine/device.h"
+#include "engine/gradcheck.h"
+#include "kernels/cuda/cuda_backend.h"
+#include "tests/catch.h"
+#include "tests/simt/orders.h"
+
+namespace mcn {
+namespace {
+
+using simt_device::Precision;
+
+// Multiples of 1/8 in [-1, 1] are representable in every precision, and so are their sums in float32.
+Tensor operand(Backend& backend, const Shape& shape, std::uint64_t seed, bool representable) {
+  std::vector<double> values = GradcheckDraw(open_device("ref"), DType::f64, seed).uniform(shape, -1, 1).to_doubles();
+  if (representable)
+    for (double& v : values) v = std::round(8 * v) / 8;
+  return Tensor::from(backend, DType::f32, shape, std::span<const double>(values));
+}
+
+// fprop, dgrad, wgrad and their pairs, one after the other.
+std::vector<std::vector<double>> all_products(Backend& backend, const shapes::ConvCase& c, bool representable) {
+  const auto draw = [&](const Shape& shape, std::uint64_t seed) {
+    return operand(backend, shape, seed, representable);
+  };
+  const Tensor x1 = draw(c.x, 1), x2 = draw(c.x, 2), w1 = draw(c.w, 3), w2 = draw(c.w, 4);
+  const Tensor g1 = draw(c.y(), 5), g2 = draw(c.y(), 6);
+  Tensor y(backend, DType::f32, c.y()), x(backend, DType::f32, c.x), w(backend, DType::f32, c.w);
+  std::vector<std::vector<double>> out;
+  for (const bool pair : {false, true}) {
+    if (pair) {
+      backend.conv3d_fprop_pair(c.params, x1, w1, x2, w2, y);
+      backend.conv3d_dgrad_pair(c.params, g1, w1, g2, w2, x);
+      backend.conv3d_wgrad_pair(c.params, x1, g1, x2, g2, w);
+    } else {
+      backend.conv3d_fprop(c.params, x1, w1, y, Mode::overwrite);
+      backend.conv3d_dgrad(c.params, g1, w1, x, Mode::overwrite);
+      backend.conv3d_wgrad(c.params, x1, g1, w, Mode::overwrite);
+    }
+    for (const Tensor& t : {y, x, w}) out.push_back(t.to_doubles());
+  }
+  return out;
+}
+
+double relative_error(const std::vector<double>& a, const std::vector<double>& b) {
+  double squares = 0, norm = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    squares += (a[i] - b[i]) * (a[i] - b[i]);
+    norm += b[i] * b[i];
+  }
+  return norm == 0 ? std::sqrt(squares) : std::sqrt(squares / norm);
+}
+
+}  // namespace
+
+TEST_CASE("tensor-core convolutions equal ref up to the rounding of their factors", "[slow]") {
+  const auto [precision, rounding] = GENERATE(
+      table<Precision, double>({{Precision::tf32, std::ldexp(1.0, -11)}, {Precision::bf16, std::ldexp(1.0, -8)}}));
+  const bool representable = GENERATE(true, false);
+  // Two rounded factors of a product are each off by at most that; sums of float32 add little.
+  const double tolerance = representable ? 2e-6 : 2 * rounding;
+  INFO("precision " << static_cast<int>(precision) << ", representable " << representable);
+  simt_device::CudaBackend backend("simt");
+  backend.set_precision(precision);
+  double worst = 0;
+  for (const shapes::ConvCase& c : shapes::odd_convs()) {
+    INFO(c.name);
+    const std::vector<std::vector<double>> expected = all_products(open_device("ref"), c, representable);
+    std::vector<std::vector<double>> first;
+    for (const simt::Order o : test::every_order) {
+      const test::ThreadOrder order(o);
+      const std::vector<std::vector<double>> got = all_products(backend, c, representable);
+      if (first.empty()) {
+        first = got;
+        for (std::size_t k = 0; k < got.size(); ++k) {
+          INFO("product " << k);
+          const double error = relative_error(got[k], expected[k]);
+          CHECK(error <= tolerance);
+          worst = std::max(worst, error);
+        }
+      } else {
+        CHECK((got == first));
+      }
+    }
+  }
+  // The precision was really used: float32 alone would be far closer.
+  if (!representable) CHECK(worst > rounding / 50);
+}
+
+TEST_CASE("float64 stays float64 in every precision") {
+  simt_device::CudaBackend backend("simt");
+  backend.set_precision(Precision::bf16);
+  const shapes::ConvCase c = shapes::odd_convs().front();
+  GradcheckDraw draw(backend, DType::f64, 1);
+  GradcheckDraw same(open_device("ref"), DType::f64, 1);
+  Tensor y(backend, DType::f64, c.y()), z(open_device("ref"), DType::f64, c.y());
+  backend.conv3d_fprop(c.params, draw.uniform(c.x, -1, 1), draw.uniform(c.w, -1, 1), y, Mode::overwrite);
+  open_device("ref").conv3d_fprop(c.params, same.uniform(c.x, -1, 1), same.uniform(c.w, -1, 1), z, Mode::overwrite);
+  CHECK(relative_error(y.to_doubles(), z.to_doubles()) <= 1e-14);
+}
+
+}  // namespace mcn

@@ -1,0 +1,80 @@
+// Every kernel in the sources of kernels/cuda has run on the device simt: the list comes from the sources.
+#include <filesystem>
+#include <fstream>
+#include <regex>
+#include <sstream>
+
+#include "engine/device.h"
+#include "kernels/simt/runtime.h"
+#include "tests/catch.h"
+#include "tests/ops/harness.h"
+
+namespace mcn::test {
+namespace {
+
+std::set<std::string> kernels_in_sources() {
+  std::set<std::string> names;
+  const std::regex kernel(R"(__global__\s+void\s+(?:__launch_bounds__\([^)]*\)\s*)?(\w+)\s*\()");
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(MCN_SOURCE_DIR "/kernels/cuda")) {
+    if (!entry.is_regular_file()) continue;
+    std::ifstream file(entry.path());
+    std::stringstream text;
+    text << file.rdbuf();
+    const std::string source = text.str();
+    for (std::sregex_iterator it(source.begin(), source.end(), kernel), end; it != end; ++it) names.insert((*it)[1]);
+  }
+  return names;
+}
+
+Tensor numbers(Backend& backend, DType dtype, const Shape& shape, std::uint64_t seed_of_it) {
+  return GradcheckDraw(backend, dtype, seed_of_it).uniform(shape, -1, 1);
+}
+
+// What no operator's rules call.
+void run_the_rest(Backend& backend, DType dtype) {
+  const Shape shape{5, 7};
+  Tensor x = numbers(backend, dtype, shape, 1);
+  Tensor y = numbers(backend, dtype, shape, 2);
+  Tensor m = Tensor::full(backend, dtype, shape, 0);
+  Tensor v = Tensor::full(backend, dtype, shape, 0);
+  backend.fill(1, y);
+  backend.scale(2, x, y);
+  backend.axpy(0.5, x, y);
+  backend.add(x, y, y);
+  CHECK(backend.all_finite(y));
+  CHECK(backend.dot(x, x) > 0);
+  const std::vector<double> decay{0.01};
+  const std::vector<ConstView> gradients{x};
+  const std::vector<View> parameters{y}, first{m}, second{v};
+  backend.sgd_step({}, decay, gradients, parameters, first);
+  backend.adamw_step({}, decay, gradients, parameters, first, second);
+  const std::vector<std::int64_t> picked{3, 0};
+  const Tensor rows = Tensor::from(backend, std::span<const std::int64_t>(picked));
+  Tensor z(backend, dtype, {2, 7});
+  backend.gather_rows(x, rows, z);
+  backend.update_rows(0.5, z, rows, y);
+  CHECK(backend.all_finite(y));
+}
+
+}  // namespace
+
+TEST_CASE("no kernel is left out") {
+  Backend& simt = open_device("simt");
+  for (const DType dtype : {DType::f32, DType::f64}) {
+    for (const GradcheckCase& c : gradcheck_cases()) run_rules(c, simt, dtype, seed);
+    for (const GradcheckCase& c : odd_shapes()) run_rules(c, simt, dtype, seed);
+    for (const GradcheckCase& c : layer_others()) run_rules(c, simt, dtype, seed);
+    run_the_rest(simt, dtype);
+  }
+  std::set<std::string> run;
+  for (const std::string& name : simt::kernels_run()) run.insert(name.substr(0, name.find('<')));
+  const std::set<std::string> all = kernels_in_sources();
+  CHECK(all.size() > 20);
+  for (const std::string& name : all) {
+    INFO(name);
+    CHECK(name.ends_with("_kernel"));
+    CHECK(run.contains(name));
+  }
+}
+
+}  // namespace mcn::test
