@@ -132,7 +132,7 @@ void add_common(CLI::App& command, BenchOptions& o) {
   command.add_option("--size", o.size, "pixels a side of a clip")->check(CLI::PositiveNumber);
   command.add_option("--runs", o.runs, "timed runs, after one warm-up")->check(CLI::PositiveNumber);
   command.add_option("--threads", o.threads, "CPU threads")->check(CLI::Range(1, 1024));
-  command.add_option("--device", o.device, "cpu or ref");
+  command.add_option("--device", o.device, "cpu, ref, simt or cuda; mcn devices says which are there");
 }
 
 }  // namespace

@@ -19,7 +19,7 @@ void add_embed_options(CLI::App& command, EmbedOptions& o) {
   command.add_option("--clips", o.embed.clips, "uniform clips a video, whose features are averaged")
       ->check(CLI::Range(1, 1000));
   command.add_option("--batch", o.embed.batch, "clips in one pass")->check(CLI::Range(1, 4096));
-  command.add_option("--device", o.device, "cpu or ref");
+  command.add_option("--device", o.device, "cpu, ref, simt or cuda; mcn devices says which are there");
   command.add_option("--threads", o.threads, "CPU threads; 0: all cores")->check(CLI::Range(0, 1024));
   command.add_option("--loader-threads", o.embed.threads, "threads that decode")->check(CLI::Range(1, 256));
 }

@@ -69,7 +69,7 @@ void add_grad(CLI::App& app) {
       ->check(CLI::Range(0, 1000));
   command->add_option("--inner-lr", o->maml.inner_lr, "learning rate of the inner steps");
   command->add_option("--order", o->order, "1: first order (H = 0); 2: exact second order")->check(CLI::Range(1, 2));
-  command->add_option("--device", o->device, "cpu or ref");
+  command->add_option("--device", o->device, "cpu, ref, simt or cuda; mcn devices says which are there");
   command
       ->add_option_function<std::string>(
           "--dtype", [o](const std::string& t) { o->f64 = t == "f64"; }, "f32 or f64")

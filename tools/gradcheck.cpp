@@ -42,7 +42,7 @@ void add_gradcheck(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "gradcheck", "check the four rules of every operator, and whole models, against finite differences");
   auto o = std::make_shared<GradcheckOptions>();
-  command->add_option("--device", o->device, "cpu or ref");
+  command->add_option("--device", o->device, "cpu, ref, simt or cuda; mcn devices says which are there");
   command
       ->add_option_function<std::string>(
           "--dtype", [o](const std::string& t) { o->f64 = t == "f64"; },

@@ -111,7 +111,7 @@ void add_train_options(CLI::App& command, TrainOptions& o) {
   command.add_option("--splits", o.splits, "folder of the split files, if not in the data set's");
   command.add_option("--out", o.out, "folder of the run: config.toml, metrics.jsonl, checkpoints (required)");
   command.add_option("--resume", o.resume, "checkpoint to go on from");
-  command.add_option("--device", o.device, "cpu or ref");
+  command.add_option("--device", o.device, "cpu, ref, simt or cuda; mcn devices says which are there");
   command.add_option("--threads", o.threads, "CPU threads; 0: all cores")->check(CLI::Range(0, 1024));
   command.add_option("--loader-threads", o.config.loader.threads, "threads that decode")->check(CLI::Range(1, 256));
   command.add_option("--seed", o.config.loader.seed, "of weights, batches and augmentation");
