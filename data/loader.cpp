@@ -9,6 +9,7 @@
 
 #include "data/ordered.h"
 #include "data/video.h"
+#include "engine/range.h"
 #include "kernels/error.h"
 
 namespace mcn {
@@ -82,7 +83,11 @@ struct Loader::Impl {
   }
 
   void view(Video& video, std::span<const std::int64_t> wanted, const Philox& draws, std::vector<float>& out) const {
-    const Frames frames = video.frames(wanted, config.augment.resize_height, config.augment.resize_width);
+    const Frames frames = [&] {
+      const Range range("decode");
+      return video.frames(wanted, config.augment.resize_height, config.augment.resize_width);
+    }();
+    const Range range("augment");
     out.resize(clip_floats(frames.count, config.augment));
     augment_clip(frames, config.augment, draws, out);
   }

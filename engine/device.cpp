@@ -3,38 +3,54 @@
 
 #include <fmt/ranges.h>
 
+#include <charconv>
 #include <map>
 #include <mutex>
+#include <utility>
 
 namespace mcn {
 namespace {
 
 struct Device {
   const char* name;
-  std::unique_ptr<Backend> (*make)();  // throws DeviceError where the machine or the build has none
+  std::unique_ptr<Backend> (*make)(int index);  // throws DeviceError where the machine or the build has none
+  bool many;                                    // "name:INDEX" is a device too
   const char* description;
 };
 
 #ifndef MCN_HAS_CUDA
-std::unique_ptr<Backend> no_cuda() {
+std::unique_ptr<Backend> make_cuda_backend_or_say_why(int) {
   fail<DeviceError>("cuda", "this build has no CUDA; configure it with the preset cuda, which needs nvcc");
 }
+#else
+constexpr auto make_cuda_backend_or_say_why = make_cuda_backend;
 #endif
+
+template <std::unique_ptr<Backend> (*make)()>
+std::unique_ptr<Backend> only(int) {
+  return make();
+}
 
 constexpr Device devices[] = {
-    {"cpu", make_cpu_backend, "vectorised kernels and OpenMP on this machine's processor (default)"},
-    {"ref", make_ref_backend, "plain loops on one thread: the oracle, slow"},
-#ifdef MCN_HAS_CUDA
-    {"cuda", make_cuda_backend, "hand-written CUDA kernels on the first NVIDIA GPU"},
-#else
-    {"cuda", no_cuda, "hand-written CUDA kernels on the first NVIDIA GPU"},
-#endif
-    {"simt", make_simt_backend, "the CUDA kernels on the CPU, for testing: slow"}};
+    {"cpu", only<make_cpu_backend>, false, "vectorised kernels and OpenMP on this machine's processor (default)"},
+    {"ref", only<make_ref_backend>, false, "plain loops on one thread: the oracle, slow"},
+    {"cuda", make_cuda_backend_or_say_why, true,
+     "hand-written CUDA kernels on an NVIDIA GPU: the first, or cuda:INDEX"},
+    {"simt", only<make_simt_backend>, false, "the CUDA kernels on the CPU, for testing: slow"}};
 
-const Device& find_device(std::string_view name) {
-  for (const Device& device : devices)
-    if (name == device.name) return device;
-  fail("device", "expected one of {}, got \"{}\"", fmt::join(device_names(), ", "), name);
+// A device and its index: "cuda:1" is the second of them.
+std::pair<const Device&, int> find_device(std::string_view name) {
+  const std::size_t colon = name.find(':');
+  for (const Device& device : devices) {
+    if (name.substr(0, colon) != device.name) continue;
+    if (colon == std::string_view::npos) return {device, 0};
+    const std::string_view digits = name.substr(colon + 1);
+    int index = 0;
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), index);
+    if (device.many && error == std::errc() && end == digits.data() + digits.size() && index >= 0)
+      return {device, index};
+  }
+  fail("device", "expected one of {} or cuda:INDEX, got \"{}\"", fmt::join(device_names(), ", "), name);
 }
 
 }  // namespace
@@ -42,11 +58,12 @@ const Device& find_device(std::string_view name) {
 Backend& open_device(std::string_view name) {
   static std::mutex mutex;
   // Never destroyed: tensors in other statics may outlive this function's.
-  static auto& open = *new std::map<std::string, std::unique_ptr<Backend>, std::less<>>;
+  static auto& open = *new std::map<std::pair<std::string_view, int>, std::unique_ptr<Backend>>;
   const std::lock_guard lock(mutex);
-  if (const auto found = open.find(name); found != open.end()) return *found->second;
-  const Device& device = find_device(name);
-  return *open.emplace(device.name, device.make()).first->second;
+  const auto [device, index] = find_device(name);
+  std::unique_ptr<Backend>& backend = open[{device.name, index}];
+  if (backend == nullptr) backend = device.make(index);
+  return *backend;
 }
 
 std::vector<std::string> device_names() {
@@ -55,7 +72,7 @@ std::vector<std::string> device_names() {
   return names;
 }
 
-std::string device_description(std::string_view name) { return find_device(name).description; }
+std::string device_description(std::string_view name) { return find_device(name).first.description; }
 
 std::string device_fault(std::string_view name) {
   try {

@@ -1,6 +1,8 @@
 // The four sweeps.
 #include "engine/tape.h"
 
+#include "engine/range.h"
+
 namespace mcn {
 
 Var Tape::variable(Tensor value) {
@@ -31,6 +33,7 @@ Var Tape::apply(std::unique_ptr<Operator> op, std::vector<Var> inputs) {
     node.inputs.push_back(id);
     values.push_back(std::move(inputs[i].value));
   }
+  const Range range(node.op->name());
   Tensor y = node.op->forward(values);
   if (watch_finite_ && first_non_finite_.op.empty() && !y.backend().all_finite(y))
     first_non_finite_ = {std::string(node.op->name()), y.shape(), node.inputs};
@@ -48,6 +51,7 @@ void Tape::check_alive(const char* sweep) const {
 
 Tensors Tape::backward(const Var& loss, std::span<const Var> x, After after) {
   check_alive("backward");
+  const Range sweep("backward");
   if (loss.value.numel() != 1) fail("tape", "backward needs a loss of one element, got {}", loss.value.shape().str());
   loss_ = loss.id;
   Tensors bars(wants_.size());
@@ -56,6 +60,7 @@ Tensors Tape::backward(const Var& loss, std::span<const Var> x, After after) {
   for (auto node = nodes_.rbegin(); node != nodes_.rend(); ++node) {
     Tensor y_bar = std::move(bars[static_cast<std::size_t>(node->output)]);
     if (y_bar) {
+      const Range range(node->op->name());
       Tensors x_bars = node->op->vjp(y_bar, node->wanted);
       for (std::size_t i = 0; i < x_bars.size(); ++i)
         if (node->wanted[i]) {
@@ -89,6 +94,7 @@ Tensor Tape::sweep_tangents(std::span<const Var> x, std::span<const Tensor> v, i
     dots[static_cast<std::size_t>(x[i].id)] = v[i];
   }
   Tensors x_dots;
+  const Range sweep("tangent-forward");
   for (std::size_t n = 0; n < nodes_.size(); ++n) {
     Node& node = nodes_[n];
     x_dots.clear();
@@ -97,10 +103,12 @@ Tensor Tape::sweep_tangents(std::span<const Var> x, std::span<const Tensor> v, i
       x_dots.push_back(id >= 0 ? dots[static_cast<std::size_t>(id)] : Tensor());
       any = any || x_dots.back();
     }
-    if (any)
+    if (any) {
+      const Range range(node.op->name());
       dots[static_cast<std::size_t>(node.output)] = node.op->jvp(x_dots);
-    else
+    } else {
       node.op->forget_tangents();
+    }
     for (const int id : node.inputs)
       if (id >= 0 && id != y && last_use[static_cast<std::size_t>(id)] == n) dots[static_cast<std::size_t>(id)] = {};
   }
@@ -118,10 +126,12 @@ Tensors Tape::hessian_vector(std::span<const Var> x, std::span<const Tensor> v, 
   check_alive("hessian_vector");
   if (loss_ < 0) fail("tape", "hessian_vector needs a backward sweep that kept the tape");
   sweep_tangents(x, v, loss_);
+  const Range sweep("tangent-backward");
   Tensors bar_dots(wants_.size());
   for (auto node = nodes_.rbegin(); node != nodes_.rend(); ++node) {
     const Tensor y_bar_dot = std::move(bar_dots[static_cast<std::size_t>(node->output)]);
     if (node->y_bar) {
+      const Range range(node->op->name());
       Tensors x_bar_dots = node->op->vjp_dot(node->y_bar, y_bar_dot, node->wanted);
       for (std::size_t i = 0; i < x_bar_dots.size(); ++i)
         if (node->wanted[i]) {

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -14,6 +15,7 @@
 #include "kernels/loss.h"
 #include "kernels/optimizer.h"
 #include "kernels/pool.h"
+#include "kernels/precision.h"
 #include "kernels/view.h"
 
 namespace mcn {
@@ -22,6 +24,17 @@ namespace mcn {
 struct MemoryUse {
   std::size_t current = 0;
   std::size_t peak = 0;
+};
+
+/// Work of a backend that was recorded once and runs as a whole.
+class Graph {
+ public:
+  Graph() = default;
+  virtual ~Graph() = default;
+  Graph(const Graph&) = delete;
+  Graph& operator=(const Graph&) = delete;
+  /// Puts it on the device once more, on the memory that the recorded calls named.
+  virtual void launch() = 0;
 };
 
 /// Shapes and dtypes are checked before a kernel is called (engine/ops), so kernels trust them. Calls are ordered: a
@@ -70,6 +83,24 @@ class Backend : public ConvKernels,
   virtual void copy_to_host(ConstView x, void* host) = 0;
   virtual void copy(ConstView x, View y) = 0;
 
+  /// How float32 convolutions are formed from now on; fp32 at first. UsageError where the device has no other.
+  virtual void set_precision(Precision precision) {
+    if (precision != Precision::fp32)
+      fail("precision", "device {} computes in fp32; tf32 and bf16 need tensor cores (devices cuda and simt)", name());
+  }
+
+  /// Opens (closes) the window in which a profiler that waits for it records; nothing on a device without one.
+  virtual void profile(bool on) { (void)on; }
+
+  /// Records what `work` puts on the device, which does not run now. Memory that work allocates it must also release;
+  /// memory from before must outlive the graph and is not released in it; nothing is read by the host. UsageError on a
+  /// device without graphs.
+  [[nodiscard]] virtual bool has_graphs() const { return false; }
+  virtual std::unique_ptr<Graph> capture(const std::function<void()>& work) {
+    (void)work;
+    fail("graph", "device {} has no graphs", name());
+  }
+
   /// Number of kernels that this backend's own code has run: how a forced backend is proven to have run.
   [[nodiscard]] std::int64_t kernel_calls() const { return kernel_calls_.load(); }
 
@@ -90,8 +121,9 @@ class Backend : public ConvKernels,
 std::unique_ptr<Backend> make_ref_backend();
 /// A new `cpu` backend: vectorised kernels and OpenMP, the same bits for any number of threads.
 std::unique_ptr<Backend> make_cpu_backend();
-/// A new `cuda` backend on the first GPU; only where the build has nvcc. DeviceError if there is no usable GPU.
-std::unique_ptr<Backend> make_cuda_backend();
+/// A new `cuda` backend on a GPU, counted from 0; only where the build has nvcc. DeviceError, with the cause, if that
+/// GPU is not there or cannot run this build's kernels.
+std::unique_ptr<Backend> make_cuda_backend(int index);
 /// A new `simt` backend: the CUDA kernels, executed on the CPU. For testing; slow.
 std::unique_ptr<Backend> make_simt_backend();
 

@@ -53,7 +53,7 @@ void check_model(const std::string& arch, Backend& backend, std::uint64_t seed, 
   std::vector<ClipSet> sets;
   for (std::uint64_t s = 0; s < 2; ++s) {
     const Tensor like = Tensor::full(backend, DType::f64, {2 * videos, 3, 9, 8, 3}, 0);
-    sets.push_back({random_like({like}, seed, 100 + s).front(), {}});
+    sets.push_back({random_like({like}, seed, 100 + s).front(), {}, same_video(backend, DType::f64, videos)});
   }
   const auto loss_on = [&](const ClipSet& set) -> LossFunction {
     return [&model, &set](Tape& tape, std::span<const Var> vars) {
@@ -70,7 +70,7 @@ void check_model(const std::string& arch, Backend& backend, std::uint64_t seed, 
 
   GradientTape tape = gradient_tape(theta, support, After::keep);
   rows.push_back(row(arch, "gradient", derivative_error(dot(tape.gradient, u), [&](double h) {
-                       return at(moved(theta, h, u), support).loss;
+                       return at(moved(theta, h, u), support).loss.item();
                      })));
   const Tensors hu = tape.tape.hessian_vector(tape.theta, u, After::keep);
   const Tensors hw = tape.tape.hessian_vector(tape.theta, w, After::keep);
@@ -87,7 +87,7 @@ void check_model(const std::string& arch, Backend& backend, std::uint64_t seed, 
       Tensors adapted = moved(theta, h, u);
       for (int k = 0; k < config.inner_steps; ++k)
         adapted = moved(adapted, -config.inner_lr, at(adapted, support).gradient);
-      return at(adapted, query).loss;
+      return at(adapted, query).loss.item();
     };
     rows.push_back(row(arch, fmt::format("meta-gradient K={}", config.inner_steps),
                        derivative_error(dot(meta.gradient, u), adapted_loss)));

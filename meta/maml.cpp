@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/range.h"
+
 namespace mcn {
 namespace {
 
@@ -31,38 +33,45 @@ std::string first_non_finite(const Tensors& theta, const LossFunction& loss, std
   return text;
 }
 
+// theta_k after that many inner steps.
+Tensors adapted(const Tensors& theta, const LossFunction& support, double alpha, int steps) {
+  Tensors result = theta;
+  for (int k = 0; k < steps; ++k)
+    result = inner_step(result, alpha, gradient_tape(result, support, After::release).gradient);
+  return result;
+}
+
 }  // namespace
 
-GradientTape gradient_tape(const Tensors& theta, const LossFunction& loss, After after,
-                           std::span<const std::string> names) {
+GradientTape gradient_tape(const Tensors& theta, const LossFunction& loss, After after) {
   GradientTape result;
   result.theta = result.tape.variables(theta);
-  const Var value = loss(result.tape, result.theta);
-  result.loss = value.value.item();
-  if (!std::isfinite(result.loss))
-    fail<NonFiniteError>("loss", "is {}; the first tensor that is not finite is {}", result.loss,
-                         first_non_finite(theta, loss, names));
+  const Var value = [&] {
+    const Range range("forward");
+    return loss(result.tape, result.theta);
+  }();
+  result.loss = value.value;
   result.gradient = result.tape.backward(value, result.theta, after);
   return result;
 }
 
-MetaGradient meta_gradient(const Tensors& theta, const LossFunction& support, const LossFunction& query,
-                           const MamlConfig& config, const LossFunction& first_support) {
+PendingMetaGradient start_meta_gradient(const Tensors& theta, const LossFunction& support, const LossFunction& query,
+                                        const MamlConfig& config, const LossFunction& first_support) {
   const int steps = config.inner_steps;
   const double alpha = config.inner_lr;
   if (steps < 0) fail("maml", "inner steps must not be negative, got {}", steps);
   if (!std::isfinite(alpha)) fail("maml", "inner learning rate must be finite, got {}", alpha);
   const bool keep_tapes = config.second_order && config.inner_tape == InnerTape::keep;
 
-  MetaGradient result;
+  PendingMetaGradient result;
   std::vector<Tensors> thetas{theta};  // theta_0 .. theta_K; all are needed to record again, else only the last
   std::vector<GradientTape> tapes;     // of theta_0 .. theta_{K-1}, if kept
   Tensors first_gradient;              // g_S(theta_0)
   std::size_t kept_bytes = 0;
   for (int k = 0; k < steps; ++k) {
+    const Range range(fmt::format("inner step {}", k));
     const LossFunction& loss = k == 0 && first_support ? first_support : support;
-    GradientTape step =
-        gradient_tape(thetas.back(), loss, keep_tapes ? After::keep : After::release, config.parameter_names);
+    GradientTape step = gradient_tape(thetas.back(), loss, keep_tapes ? After::keep : After::release);
     result.support_losses.push_back(step.loss);
     thetas.push_back(inner_step(thetas.back(), alpha, step.gradient));
     if (k == 0 && config.objective == OuterObjective::support_and_query) first_gradient = step.gradient;
@@ -75,21 +84,24 @@ MetaGradient meta_gradient(const Tensors& theta, const LossFunction& support, co
     }
   }
   if (steps == 0 && config.objective == OuterObjective::support_and_query) {
-    GradientTape step =
-        gradient_tape(theta, first_support ? first_support : support, After::release, config.parameter_names);
+    GradientTape step = gradient_tape(theta, first_support ? first_support : support, After::release);
     result.support_losses.push_back(step.loss);
     first_gradient = std::move(step.gradient);
   }
 
-  GradientTape outer = gradient_tape(thetas.back(), query, After::release, config.parameter_names);
+  GradientTape outer = [&] {
+    const Range range("outer step");
+    return gradient_tape(thetas.back(), query, After::release);
+  }();
   result.query_loss = outer.loss;
   result.tape_bytes = kept_bytes;
   Tensors v = std::move(outer.gradient);
   if (config.second_order) {
     for (int k = steps - 1; k >= 0; --k) {
+      const Range range(fmt::format("Hessian product {}", k));
       thetas.pop_back();
       if (!keep_tapes) {
-        tapes.push_back(gradient_tape(thetas.back(), support, After::keep, config.parameter_names));
+        tapes.push_back(gradient_tape(thetas.back(), support, After::keep));
         tapes.back().gradient.clear();
         result.tape_bytes = std::max(result.tape_bytes, tapes.back().tape.saved_bytes());
       }
@@ -106,6 +118,31 @@ MetaGradient meta_gradient(const Tensors& theta, const LossFunction& support, co
   }
   result.gradient = std::move(v);
   return result;
+}
+
+MetaGradient finish_meta_gradient(const PendingMetaGradient& pending, const Tensors& theta, const LossFunction& support,
+                                  const LossFunction& query, const MamlConfig& config) {
+  const auto checked = [&](const Tensor& loss, const LossFunction& record, int steps) {
+    const double value = loss.item();
+    if (!std::isfinite(value))
+      fail<NonFiniteError>(
+          "loss", "is {}; the first tensor that is not finite is {}", value,
+          first_non_finite(adapted(theta, support, config.inner_lr, steps), record, config.parameter_names));
+    return value;
+  };
+  MetaGradient result;
+  for (const Tensor& loss : pending.support_losses)
+    result.support_losses.push_back(checked(loss, support, static_cast<int>(result.support_losses.size())));
+  result.query_loss = checked(pending.query_loss, query, config.inner_steps);
+  result.gradient = pending.gradient;
+  result.tape_bytes = pending.tape_bytes;
+  return result;
+}
+
+MetaGradient meta_gradient(const Tensors& theta, const LossFunction& support, const LossFunction& query,
+                           const MamlConfig& config, const LossFunction& first_support) {
+  return finish_meta_gradient(start_meta_gradient(theta, support, query, config, first_support), theta, support, query,
+                              config);
 }
 
 }  // namespace mcn

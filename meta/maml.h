@@ -47,17 +47,33 @@ struct MetaGradient {
 struct GradientTape {
   Tape tape;
   std::vector<Var> theta;
-  double loss = 0;
+  Tensor loss;  ///< of one element; nobody has looked whether it is finite
   Tensors gradient;
 };
 
-/// The loss and its gradient at theta; with After::keep the tape serves Hessian products afterwards. NonFiniteError,
-/// naming the first tensor that is not finite, if the loss is not finite; names are theta's, and may be empty.
-GradientTape gradient_tape(const Tensors& theta, const LossFunction& loss, After after,
-                           std::span<const std::string> names = {});
+/// The loss and its gradient at theta; with After::keep the tape serves Hessian products afterwards.
+GradientTape gradient_tape(const Tensors& theta, const LossFunction& loss, After after);
+
+/// A meta-gradient of which nothing has been read yet: its work may still be under way on the device.
+struct PendingMetaGradient {
+  Tensors support_losses;  ///< as MetaGradient's, each a tensor of one element
+  Tensor query_loss;
+  Tensors gradient;
+  std::size_t tape_bytes = 0;
+};
 
 /// `first_support`, if given, records the support loss of the very first pass in place of `support` (its batch
-/// statistics are the ones that running statistics learn from). UsageError for K < 0 or an alpha that is not finite.
+/// statistics are the ones that running statistics learn from). Reads nothing from the device, so that a CUDA graph can
+/// hold it all. UsageError for K < 0 or an alpha that is not finite.
+PendingMetaGradient start_meta_gradient(const Tensors& theta, const LossFunction& support, const LossFunction& query,
+                                        const MamlConfig& config, const LossFunction& first_support = {});
+
+/// Reads the losses. NonFiniteError if one is not finite, naming the first tensor that is not: for that the steps up to
+/// it are done again.
+MetaGradient finish_meta_gradient(const PendingMetaGradient& pending, const Tensors& theta, const LossFunction& support,
+                                  const LossFunction& query, const MamlConfig& config);
+
+/// Both, one after the other.
 MetaGradient meta_gradient(const Tensors& theta, const LossFunction& support, const LossFunction& query,
                            const MamlConfig& config, const LossFunction& first_support = {});
 

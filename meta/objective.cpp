@@ -3,6 +3,12 @@
 
 namespace mcn {
 
+Tensor same_video(Backend& backend, DType dtype, std::int64_t videos) {
+  std::vector<double> same(static_cast<std::size_t>(videos * videos), 0.0);
+  for (std::int64_t i = 0; i < videos; ++i) same[static_cast<std::size_t>(i * (videos + 1))] = 1;
+  return Tensor::from(backend, dtype, {videos * videos}, std::span<const double>(same));
+}
+
 Var mcn_loss(Tape& tape, std::span<const Var> theta, const McnModel& model, const ClipSet& set,
              const ObjectiveConfig& config, const NormPass& norm, ObjectiveParts* parts) {
   const std::int64_t videos = set.clips.shape()[0] / 2;
@@ -15,16 +21,12 @@ Var mcn_loss(Tape& tape, std::span<const Var> theta, const McnModel& model, cons
   const Var ab = tape.apply(ops::info_nce(config.temperature, set.bank), {a, b});
   const Var ba = tape.apply(ops::info_nce(config.temperature, set.bank), {b, a});
   Var loss = tape.apply(ops::add(0.5, 0.5), {ab, ba});
-  if (parts != nullptr) *parts = {loss.value.item(), 0, z.value};
+  if (parts != nullptr) *parts = {loss.value, {}, z.value};
   if (config.lambda == 0) return loss;
 
-  std::vector<double> same(static_cast<std::size_t>(videos * videos), 0.0);
-  for (std::int64_t i = 0; i < videos; ++i) same[static_cast<std::size_t>(i * (videos + 1))] = 1;
-  const Tensor targets =
-      Tensor::from(z.value.backend(), z.value.dtype(), {videos * videos}, std::span<const double>(same));
   const Var logits = model.meta_logits(tape, theta, a, b);
-  const Var meta = tape.apply(ops::bce_with_logits(targets, static_cast<double>(videos - 1)), {logits});
-  if (parts != nullptr) parts->meta = meta.value.item();
+  const Var meta = tape.apply(ops::bce_with_logits(set.same, static_cast<double>(videos - 1)), {logits});
+  if (parts != nullptr) parts->meta = meta.value;
   return tape.apply(ops::add(1, config.lambda), {loss, meta});
 }
 

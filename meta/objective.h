@@ -14,12 +14,16 @@ struct ObjectiveConfig {
 struct ClipSet {
   Tensor clips;           ///< 2N D H W 3: view a of every video, then view b of every video
   ops::InfoNceBank bank;  ///< negatives from past iterations; absent: in-batch negatives only
+  Tensor same;            ///< N * N: 1 where pair (i, j) shows one video (i = j), else 0; as same_video() makes it
 };
+
+/// The labels of all pairs of N videos' views.
+Tensor same_video(Backend& backend, DType dtype, std::int64_t videos);
 
 /// What a pass found besides the loss.
 struct ObjectiveParts {
-  double contrastive = 0, meta = 0;
-  Tensor z;  ///< 2N x feature_size, rows in the order of the clips
+  Tensor contrastive, meta;  ///< one element each; meta is absent where lambda is 0
+  Tensor z;                  ///< 2N x feature_size, rows in the order of the clips
 };
 
 /// L_con is InfoNCE both ways (a against b and b against a), averaged. L_meta is the binary cross-entropy of every pair

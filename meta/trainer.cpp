@@ -5,6 +5,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "engine/range.h"
+
 namespace mcn {
 namespace {
 
@@ -47,10 +49,12 @@ Trainer::Trainer(TrainConfig config, const Dataset& dataset, Backend& backend, c
   config_.maml.parameter_names = names_of(model_.parameters());
   if (!resume.empty()) load(resume);
   config_.loader.first_iteration = iteration_;
+  work_.emplace(model_, backend_, config_.maml, config_.objective, config_.cuda_graph);
   loader_ = std::make_unique<Loader>(dataset, config_.loader);
 }
 
 ClipSet Trainer::clip_set(const Batch& batch, std::int64_t begin, std::int64_t end) const {
+  const Range range("copy");
   const LoaderConfig& loader = config_.loader;
   const std::int64_t size = loader.augment.size;
   const auto clip = static_cast<std::size_t>(loader.clip.frames * size * size * 3);
@@ -65,8 +69,10 @@ ClipSet Trainer::clip_set(const Batch& batch, std::int64_t begin, std::int64_t e
   fill(batch.view_a, 0);
   fill(batch.view_b, end - begin);
   const std::span<const std::int64_t> videos(batch.videos);
-  return {clips, bank_.negatives(batch.iteration, videos.subspan(static_cast<std::size_t>(begin),
-                                                                 static_cast<std::size_t>(end - begin)))};
+  return {clips,
+          bank_.negatives(batch.iteration,
+                          videos.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin))),
+          same_video(backend_, config_.dtype, end - begin)};
 }
 
 void Trainer::update_running_statistics(const std::vector<ops::BatchStatistics>& batch) {
@@ -95,7 +101,11 @@ void Trainer::update_bank(const Tensor& z, std::span<const std::int64_t> videos)
 
 IterationMetrics Trainer::step() {
   const auto start = std::chrono::steady_clock::now();
-  const Batch batch = loader_->next();
+  const Range iteration_range(fmt::format("iteration {}", iteration_));
+  const Batch batch = [&] {
+    const Range range("wait");
+    return loader_->next();
+  }();
   IterationMetrics metrics;
   metrics.iteration = iteration_;
   metrics.wait_seconds = seconds_since(start);
@@ -105,26 +115,13 @@ IterationMetrics Trainer::step() {
   const auto videos = static_cast<std::int64_t>(batch.videos.size());
   const bool bilevel = config_.method == Method::mcn;
   const std::int64_t half = bilevel ? videos / 2 : 0;
-  std::vector<ops::BatchStatistics> statistics;
-  const auto loss_on = [&](const ClipSet& set, NormPass norm, ObjectiveParts* parts) -> LossFunction {
-    return [this, &set, norm, parts](Tape& tape, std::span<const Var> theta) {
-      return mcn_loss(tape, theta, model_, set, config_.objective, norm, parts);
-    };
-  };
-  const ClipSet query_set = clip_set(batch, half, videos);
-  ClipSet support_set;
-  ObjectiveParts support_parts;
-  LossFunction support, first_support;
-  if (bilevel) {
-    support_set = clip_set(batch, 0, half);
-    support = loss_on(support_set, {}, nullptr);
-    first_support = loss_on(support_set, {.collect = &statistics}, &support_parts);
-  }
-  const NormPass query_pass{.collect = bilevel ? nullptr : &statistics};
+  IterationInputs inputs;
+  if (bilevel) inputs.support = clip_set(batch, 0, half);
+  inputs.query = clip_set(batch, half, videos);
+  const IterationOutputs& outputs = work_->start(state_.theta, inputs);
   MetaGradient meta;
   try {
-    meta = meta_gradient(state_.theta, support, loss_on(query_set, query_pass, &metrics.query), config_.maml,
-                         first_support);
+    meta = work_->finish(state_.theta, inputs);
     const ParameterSpecs& specs = model_.parameters();
     for (std::size_t i = 0; i < specs.size(); ++i)
       if (meta.gradient[i] && !backend_.all_finite(meta.gradient[i]))
@@ -133,14 +130,19 @@ IterationMetrics Trainer::step() {
     fail<NonFiniteError>("train", "iteration {}: {}", iteration_, error.what());
   }
 
+  const Range update("update");
   optimizer_.step(state_.theta, meta.gradient, metrics.learning_rate);
-  update_running_statistics(statistics);
+  update_running_statistics(outputs.statistics);
   const std::span<const std::int64_t> ids(batch.videos);
   if (config_.bank.kind != BankKind::none) {
-    if (bilevel) update_bank(support_parts.z, ids.first(static_cast<std::size_t>(half)));
-    update_bank(metrics.query.z, ids.subspan(static_cast<std::size_t>(half)));
+    if (bilevel) update_bank(outputs.support.z, ids.first(static_cast<std::size_t>(half)));
+    update_bank(outputs.query.z, ids.subspan(static_cast<std::size_t>(half)));
   }
-  if (bilevel) metrics.support = support_parts;
+  const auto branches = [](const ObjectiveParts& parts) -> BranchLosses {
+    return {parts.contrastive.item(), parts.meta ? parts.meta.item() : 0};
+  };
+  if (bilevel) metrics.support = branches(outputs.support);
+  metrics.query = branches(outputs.query);
   if (!meta.support_losses.empty()) metrics.support_loss = meta.support_losses.front();
   metrics.query_loss = meta.query_loss;
   metrics.gradient_norm = std::sqrt(dot(meta.gradient, meta.gradient));

@@ -7,8 +7,7 @@
 #include "data/loader.h"
 #include "meta/checkpoint.h"
 #include "meta/feature_bank.h"
-#include "meta/maml.h"
-#include "meta/objective.h"
+#include "meta/iteration.h"
 #include "meta/optimizer.h"
 
 namespace mcn {
@@ -28,14 +27,20 @@ struct TrainConfig {
   std::int64_t iterations = 1000;
   double running_momentum = 0.1;  ///< of running statistics, torch's: new = (1 - m) old + m batch
   DType dtype = DType::f32;
+  bool cuda_graph = false;  ///< replay the device's work of an iteration as one CUDA graph; changes no bit
+};
+
+/// The two branches' parts of a loss.
+struct BranchLosses {
+  double contrastive = 0, meta = 0;
 };
 
 /// One iteration's figures. Losses of S are at theta, those of Q at theta_K; without a bilevel step, all videos count
 /// as Q and S has none.
 struct IterationMetrics {
   std::int64_t iteration = 0;
-  std::optional<ObjectiveParts> support;
-  ObjectiveParts query;
+  std::optional<BranchLosses> support;
+  BranchLosses query;
   double support_loss = 0, query_loss = 0;
   double learning_rate = 0;
   double gradient_norm = 0;
@@ -75,6 +80,7 @@ class Trainer {
   Optimizer optimizer_;
   FeatureBank bank_;
   std::int64_t iteration_ = 0;
+  std::optional<Iteration> work_;
   std::unique_ptr<Loader> loader_;
 };
 

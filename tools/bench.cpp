@@ -1,26 +1,28 @@
 // `mcn bench`: the very work of the peers' train_step.py and meta_step.py, timed; one JSON line.
+#include <omp.h>
 #include <sys/resource.h>
 
 #include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
 
-#include "engine/device.h"
 #include "engine/random.h"
 #include "meta/optimizer.h"
+#include "tools/choice.h"
 #include "tools/command.h"
+#include "tools/device_options.h"
 #include "tools/problem.h"
 
 namespace mcn {
 namespace {
 
 struct BenchOptions {
-  std::string device = "cpu";
+  DeviceOptions device{.threads = 2};  // as the peers
   std::int64_t batch = 4, frames = 16, size = 112;
-  int threads = 2, runs = 4;
+  int runs = 4;
   std::int64_t way = 5, shot = 1;
   int steps = 1, order = 2;
-  bool recompute = false;
+  InnerTape inner_tape = InnerTape::keep;
 };
 
 // What sweeps cost in forward passes. A Hessian product follows the tangents of both factors of every convolution.
@@ -64,7 +66,7 @@ int measure(const BenchOptions& o, Backend& backend, double multiplications, nlo
   result["peak_rss_gib"] = static_cast<double>(use.ru_maxrss) / (1 << 20);
   result["peak_tensors_gib"] = static_cast<double>(backend.memory().peak) / (1 << 30);
   result["device"] = backend.name();
-  result["threads"] = o.threads;
+  result["threads"] = omp_get_max_threads();
   result["runs"] = o.runs;
   result["loss"] = loss;
   fmt::print("{}\n", result.dump());
@@ -72,8 +74,7 @@ int measure(const BenchOptions& o, Backend& backend, double multiplications, nlo
 }
 
 int bench_step(const BenchOptions& o) {
-  set_threads(o.threads);
-  Backend& backend = open_device(o.device);
+  Backend& backend = open(o.device, DType::f32);
   const auto model = std::make_shared<const VideoResNet>(VideoResNetConfig{"r2plus1d_18", 1, 128});
   Tensors theta = initialise(model->parameters(), backend, DType::f32, 0);
   std::vector<std::int64_t> labels;
@@ -91,13 +92,12 @@ int bench_step(const BenchOptions& o) {
                  {{"bench", "step"}, {"batch", o.batch}, {"frames", o.frames}, {"size", o.size}}, [&] {
                    const GradientTape step = gradient_tape(theta, loss, After::release);
                    optimizer.step(theta, step.gradient, 0.01);
-                   return step.loss;
+                   return step.loss.item();
                  });
 }
 
 int bench_meta(const BenchOptions& o) {
-  set_threads(o.threads);
-  Backend& backend = open_device(o.device);
+  Backend& backend = open(o.device, DType::f32);
   const auto model = std::make_shared<const VideoResNet>(VideoResNetConfig{"r2plus1d_18", 1, o.way});
   const Tensors theta = initialise(model->parameters(), backend, DType::f32, 0);
   std::vector<std::int64_t> labels;
@@ -111,9 +111,10 @@ int bench_meta(const BenchOptions& o) {
   MamlConfig config;
   config.inner_steps = o.steps;
   config.second_order = o.order == 2;
-  config.inner_tape = o.recompute ? InnerTape::recompute : InnerTape::keep;
+  config.inner_tape = o.inner_tape;
   verify(meta_gradient(theta, support, query, config).gradient, model->parameters());
-  const int second_order = o.order == 2 ? hessian_passes + (o.recompute ? gradient_passes : 0) : 0;
+  const int second_order =
+      o.order == 2 ? hessian_passes + (o.inner_tape == InnerTape::recompute ? gradient_passes : 0) : 0;
   const double passes = gradient_passes + o.steps * (gradient_passes + second_order);
   return measure(o, backend, passes * model->multiplications({o.way * o.shot, o.frames, o.size, o.size, 3}),
                  {{"bench", "meta"},
@@ -123,7 +124,7 @@ int bench_meta(const BenchOptions& o) {
                   {"size", o.size},
                   {"steps", o.steps},
                   {"order", o.order},
-                  {"inner_tape", o.recompute ? "recompute" : "keep"}},
+                  {"inner_tape", o.inner_tape == InnerTape::recompute ? "recompute" : "keep"}},
                  [&] { return meta_gradient(theta, support, query, config).query_loss; });
 }
 
@@ -131,8 +132,8 @@ void add_common(CLI::App& command, BenchOptions& o) {
   command.add_option("--frames", o.frames, "frames a clip")->check(CLI::PositiveNumber);
   command.add_option("--size", o.size, "pixels a side of a clip")->check(CLI::PositiveNumber);
   command.add_option("--runs", o.runs, "timed runs, after one warm-up")->check(CLI::PositiveNumber);
-  command.add_option("--threads", o.threads, "CPU threads")->check(CLI::Range(1, 1024));
-  command.add_option("--device", o.device, "cpu, ref, simt or cuda; mcn devices says which are there");
+  add_device_options(command, o.device);
+  add_precision_option(command, o.device);
 }
 
 }  // namespace
@@ -156,10 +157,7 @@ void add_bench(CLI::App& app) {
   meta->add_option("--shot", o->shot, "clips a class")->check(CLI::Range(1, 1024));
   meta->add_option("--steps", o->steps, "K inner steps")->check(CLI::Range(0, 1000));
   meta->add_option("--order", o->order, "1 or 2")->check(CLI::Range(1, 2));
-  meta->add_option_function<std::string>(
-          "--inner-tape", [o](const std::string& t) { o->recompute = t == "recompute"; }, "keep or recompute")
-      ->check(CLI::IsMember({"keep", "recompute"}))
-      ->default_str("keep");
+  add_inner_tape_option(*meta, o->inner_tape);
   add_common(*meta, *o);
   set_action(*meta, [o] { return bench_meta(*o); });
 }

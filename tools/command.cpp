@@ -1,8 +1,6 @@
 // What subcommands share.
 #include "tools/command.h"
 
-#include <omp.h>
-
 #include <filesystem>
 #include <utility>
 
@@ -27,10 +25,6 @@ void expect_writable(const std::string& prefix, const std::string& path) {
   if (std::filesystem::is_directory(path, error)) fail<DataError>(prefix, "{}: is a folder", path);
   // Makes the temporary file, and removes it.
   const AtomicFile probe(prefix, path);
-}
-
-void set_threads(int threads) {
-  if (threads > 0) omp_set_num_threads(threads);
 }
 
 }  // namespace mcn

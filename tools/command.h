@@ -18,9 +18,6 @@ int result_of_action();
 /// DataError unless a file can be written at path: long work fails before it starts.
 void expect_writable(const std::string& prefix, const std::string& path);
 
-/// Sets the number of CPU threads of all kernels; 0 leaves what OpenMP chooses.
-void set_threads(int threads);
-
 void add_bench(CLI::App& app);
 void add_devices(CLI::App& app);
 void add_embed(CLI::App& app);

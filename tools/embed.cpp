@@ -3,7 +3,6 @@
 
 #include <cstring>
 
-#include "engine/device.h"
 #include "tools/command.h"
 #include "tools/interrupt.h"
 #include "tools/progress.h"
@@ -19,8 +18,8 @@ void add_embed_options(CLI::App& command, EmbedOptions& o) {
   command.add_option("--clips", o.embed.clips, "uniform clips a video, whose features are averaged")
       ->check(CLI::Range(1, 1000));
   command.add_option("--batch", o.embed.batch, "clips in one pass")->check(CLI::Range(1, 4096));
-  command.add_option("--device", o.device, "cpu, ref, simt or cuda; mcn devices says which are there");
-  command.add_option("--threads", o.threads, "CPU threads; 0: all cores")->check(CLI::Range(0, 1024));
+  add_device_options(command, o.device);
+  add_precision_option(command, o.device);
   command.add_option("--loader-threads", o.embed.threads, "threads that decode")->check(CLI::Range(1, 256));
 }
 
@@ -50,8 +49,7 @@ Embedding embed_subset(const EmbedOptions& options, const LoadedModel& loaded, S
 namespace {
 
 int embed(const EmbedOptions& options, const std::string& subset, const std::string& out) {
-  set_threads(options.threads);
-  Backend& backend = open_device(options.device);
+  Backend& backend = open(options.device, DType::f32);
   const LoadedModel loaded = load_model(options, backend);
   const Embedding e = embed_subset(options, loaded, subset == "train" ? Subset::train : Subset::test, backend);
   const auto rows = static_cast<std::int64_t>(e.labels.size());

@@ -5,12 +5,14 @@
 #include <string>
 
 #include "meta/retrieval.h"
+#include "tools/device_options.h"
 
 namespace mcn {
 
 struct EmbedOptions {
-  std::string checkpoint, data, splits, device = "cpu";
-  int split = 1, threads = 0;
+  DeviceOptions device;
+  std::string checkpoint, data, splits;
+  int split = 1;
   bool random_init = false;
   EmbedConfig embed;
 };

@@ -1,30 +1,30 @@
 // `mcn grad`: gradients and meta-gradients of a problem in a safetensors file, under PyTorch's names and layout, for
 // comparison with another framework.
-#include "engine/device.h"
 #include "meta/checkpoint.h"
+#include "tools/choice.h"
 #include "tools/command.h"
+#include "tools/device_options.h"
 #include "tools/problem.h"
 
 namespace mcn {
 namespace {
 
 struct GradOptions {
-  std::string model = "r2plus1d_18", problem, out, device = "cpu";
+  std::string model = "r2plus1d_18", problem, out;
+  DeviceOptions device;
+  DType dtype = DType::f32;
   MamlConfig maml;
-  int order = 2, threads = 0;
-  bool f64 = false, recompute = false;
+  int order = 2;
 };
 
 int grad(const GradOptions& o) {
-  set_threads(o.threads);
-  Backend& backend = open_device(o.device);
-  const DType dtype = o.f64 ? DType::f64 : DType::f32;
+  const DType dtype = o.dtype;
+  Backend& backend = open(o.device, dtype);
   const Problem problem = take_problem(read_safetensors(o.problem), o.problem, o.model, backend, dtype);
   const ParameterSpecs& specs = problem.model->parameters();
   expect_writable("grad", o.out);
   MamlConfig config = o.maml;
   config.second_order = o.order == 2;
-  config.inner_tape = o.recompute ? InnerTape::recompute : InnerTape::keep;
   for (const ParameterSpec& spec : specs) config.parameter_names.push_back(spec.name);
 
   const std::int64_t before = backend.kernel_calls();
@@ -69,18 +69,10 @@ void add_grad(CLI::App& app) {
       ->check(CLI::Range(0, 1000));
   command->add_option("--inner-lr", o->maml.inner_lr, "learning rate of the inner steps");
   command->add_option("--order", o->order, "1: first order (H = 0); 2: exact second order")->check(CLI::Range(1, 2));
-  command->add_option("--device", o->device, "cpu, ref, simt or cuda; mcn devices says which are there");
-  command
-      ->add_option_function<std::string>(
-          "--dtype", [o](const std::string& t) { o->f64 = t == "f64"; }, "f32 or f64")
-      ->check(CLI::IsMember({"f32", "f64"}))
-      ->default_str("f32");
-  command
-      ->add_option_function<std::string>(
-          "--inner-tape", [o](const std::string& t) { o->recompute = t == "recompute"; }, "keep or recompute")
-      ->check(CLI::IsMember({"keep", "recompute"}))
-      ->default_str("keep");
-  command->add_option("--threads", o->threads, "CPU threads; 0: all cores")->check(CLI::Range(0, 1024));
+  add_device_options(*command, o->device);
+  add_precision_option(*command, o->device);
+  add_dtype_option(*command, o->dtype, "of all tensors");
+  add_inner_tape_option(*command, o->maml.inner_tape);
   set_action(*command, [o] { return grad(*o); });
 }
 

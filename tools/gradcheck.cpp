@@ -3,24 +3,26 @@
 
 #include <fmt/format.h>
 
-#include "engine/device.h"
+#include "tools/choice.h"
 #include "tools/command.h"
+#include "tools/device_options.h"
 
 namespace mcn {
 namespace {
 
 struct GradcheckOptions {
-  std::string device = "cpu";
+  DeviceOptions device;
+  DType dtype = DType::f64;
   std::uint64_t seed = 0;
-  bool f64 = true, quick = false;
+  bool quick = false;
 };
 
 int gradcheck(const GradcheckOptions& o) {
-  Backend& backend = open_device(o.device);
-  const DType dtype = o.f64 ? DType::f64 : DType::f32;
+  const DType dtype = o.dtype;
+  Backend& backend = open(o.device, dtype);
   const std::int64_t before = backend.kernel_calls();
   std::vector<GradcheckRow> rows = gradcheck_operators(backend, dtype, o.seed);
-  if (o.f64 && !o.quick) {
+  if (dtype == DType::f64 && !o.quick) {
     const std::vector<GradcheckRow> models = gradcheck_models(backend, o.seed);
     rows.insert(rows.end(), models.begin(), models.end());
   }
@@ -42,13 +44,8 @@ void add_gradcheck(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "gradcheck", "check the four rules of every operator, and whole models, against finite differences");
   auto o = std::make_shared<GradcheckOptions>();
-  command->add_option("--device", o->device, "cpu, ref, simt or cuda; mcn devices says which are there");
-  command
-      ->add_option_function<std::string>(
-          "--dtype", [o](const std::string& t) { o->f64 = t == "f64"; },
-          "f64: against differences; f32: against float64, operators only")
-      ->check(CLI::IsMember({"f32", "f64"}))
-      ->default_str("f64");
+  add_device_options(*command, o->device);
+  add_dtype_option(*command, o->dtype, "f64: against differences; f32: against float64, operators only");
   command->add_option("--seed", o->seed, "of the random points and directions")->check(CLI::NonNegativeNumber);
   command->add_flag("--quick", o->quick, "operators only, no whole models");
   set_action(*command, [o] { return gradcheck(*o); });

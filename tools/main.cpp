@@ -7,6 +7,7 @@
 #include <string>
 #include <system_error>
 
+#include "engine/range.h"
 #include "tools/command.h"
 #include "tools/interrupt.h"
 
@@ -58,7 +59,8 @@ int run(int argc, char** argv) {
   } catch (const DataError& error) {
     return report(error.what(), data);
   } catch (const DeviceError& error) {
-    return report(error.what(), device);
+    const std::string range = failed_range();
+    return report(range.empty() ? error.what() : fmt::format("{} (noticed in: {})", error.what(), range), device);
   } catch (const NonFiniteError& error) {
     return report(error.what(), non_finite);
   } catch (const Interrupted& error) {

@@ -1,7 +1,6 @@
 // `mcn retrieve`: how often a test video's nearest training videos show its class.
 #include <nlohmann/json.hpp>
 
-#include "engine/device.h"
 #include "tools/command.h"
 #include "tools/embed.h"
 
@@ -11,8 +10,7 @@ namespace {
 constexpr int ks[] = {1, 5, 10, 20, 50};
 
 int retrieve(const EmbedOptions& options, bool json) {
-  set_threads(options.threads);
-  Backend& backend = open_device(options.device);
+  Backend& backend = open(options.device, DType::f32);
   const LoadedModel loaded = load_model(options, backend);
   const Embedding gallery = embed_subset(options, loaded, Subset::train, backend);
   const Embedding queries = embed_subset(options, loaded, Subset::test, backend);

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/atomic_file.h"
-#include "engine/device.h"
+#include "engine/range.h"
 #include "tools/command.h"
 #include "tools/interrupt.h"
 #include "tools/progress.h"
@@ -69,10 +69,33 @@ class MetricsFile {
   std::ofstream stream_;
 };
 
+// Opens the device's profiler window, and a range round it, for the iterations that --profile-steps names.
+class ProfileWindow {
+ public:
+  ProfileWindow(Backend& backend, const std::optional<ProfileSteps>& steps) : backend_(backend), steps_(steps) {}
+
+  void before(std::int64_t iteration) {
+    if (!steps_) return;
+    if (iteration == steps_->last) stop();
+    if (iteration != steps_->first) return;
+    backend_.profile(true);
+    range_.emplace("profiled steps");
+  }
+  void stop() {
+    if (!range_) return;
+    range_.reset();
+    backend_.profile(false);
+  }
+
+ private:
+  Backend& backend_;
+  std::optional<ProfileSteps> steps_;
+  std::optional<Range> range_;
+};
+
 int train(const TrainOptions& o, const std::string& resolved) {
-  set_threads(o.threads);
   const Dataset dataset = load_ucf101(o.data, o.split, Subset::train, o.splits);
-  Backend& backend = open_device(o.device);
+  Backend& backend = open(o.device, o.config.dtype);
   Trainer trainer(o.config, dataset, backend, o.resume);
   const fs::path out(o.out);
   make_folder(out);
@@ -92,6 +115,7 @@ int train(const TrainOptions& o, const std::string& resolved) {
 
   Progress progress("train", o.config.iterations, trainer.iteration());
   const InterruptGuard interrupt;
+  ProfileWindow profiler(backend, o.profile);
   std::optional<IterationMetrics> latest;
   while (trainer.iteration() < o.config.iterations) {
     if (interrupt.requested()) {
@@ -100,11 +124,13 @@ int train(const TrainOptions& o, const std::string& resolved) {
       fmt::print(stderr, "interrupted after {} iterations; go on with --resume {}\n", trainer.iteration(), last);
       return 130;
     }
+    profiler.before(trainer.iteration());
     latest = trainer.step();
     metrics_file.write(*latest);
     progress.update(trainer.iteration(), losses(*latest));
     if (trainer.iteration() % o.checkpoint_every == 0) trainer.save(last);
   }
+  profiler.stop();
   progress.finish();
   trainer.save(last);
   if (latest) fmt::print("{} iterations: {}\n", trainer.iteration(), losses(*latest));

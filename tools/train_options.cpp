@@ -1,27 +1,14 @@
 // Names, defaults, ranges and help texts of the settings of training.
 #include "tools/train_options.h"
 
+#include <charconv>
 #include <fstream>
-#include <map>
 #include <sstream>
+
+#include "tools/choice.h"
 
 namespace mcn {
 namespace {
-
-// An option whose value is one of a few names.
-template <class Enum>
-void add_choice(CLI::App& command, const std::string& name, Enum& value, const std::map<std::string, Enum>& names,
-                const std::string& help) {
-  std::string initial;
-  for (const auto& [text, e] : names)
-    if (e == value) initial = text;
-  command
-      .add_option_function<std::string>(
-          name, [&value, names](const std::string& text) { value = names.at(text); }, help)
-      ->check(CLI::IsMember(names))
-      ->default_str(initial)
-      ->run_callback_for_default();
-}
 
 void add_model(CLI::App& command, TrainConfig& c) {
   command.add_option("--arch", c.model.backbone.arch, "backbone: r2plus1d_18, r2plus1d_10 or r3d_18")
@@ -40,9 +27,7 @@ void add_algorithm(CLI::App& command, TrainConfig& c) {
   command.add_option("--inner-lr", c.maml.inner_lr, "alpha1, learning rate of the inner steps");
   add_choice<bool>(command, "--order", c.maml.second_order, {{"1", false}, {"2", true}},
                    "2: exact second-order meta-gradient; 1: first-order MAML");
-  add_choice<InnerTape>(command, "--inner-tape", c.maml.inner_tape,
-                        {{"keep", InnerTape::keep}, {"recompute", InnerTape::recompute}},
-                        "keep the inner steps' tapes (fast), or record them again one at a time (memory of one)");
+  add_inner_tape_option(command, c.maml.inner_tape);
   add_choice<OuterObjective>(command, "--objective", c.maml.objective,
                              {{"query", OuterObjective::query}, {"support+query", OuterObjective::support_and_query}},
                              "outer objective: L_Q(theta_K), or L_S(theta) + beta L_Q(theta_K)");
@@ -100,6 +85,17 @@ void add_clips(CLI::App& command, LoaderConfig& loader) {
   probability("--channel-shuffle", a.channel_shuffle, "probability of a random order of the colour channels");
 }
 
+ProfileSteps parse_profile_steps(const std::string& text) {
+  ProfileSteps steps;
+  const char* const end = text.data() + text.size();
+  const auto [colon, error] = std::from_chars(text.data(), end, steps.first);
+  if (error == std::errc() && colon != end && *colon == ':')
+    if (const auto [rest, failed] = std::from_chars(colon + 1, end, steps.last);
+        failed == std::errc() && rest == end && steps.first >= 0 && steps.last > steps.first)
+      return steps;
+  throw CLI::ValidationError("--profile-steps", fmt::format("expected FIRST:LAST, such as 20:30, got \"{}\"", text));
+}
+
 }  // namespace
 
 void add_train_options(CLI::App& command, TrainOptions& o) {
@@ -111,12 +107,21 @@ void add_train_options(CLI::App& command, TrainOptions& o) {
   command.add_option("--splits", o.splits, "folder of the split files, if not in the data set's");
   command.add_option("--out", o.out, "folder of the run: config.toml, metrics.jsonl, checkpoints (required)");
   command.add_option("--resume", o.resume, "checkpoint to go on from");
-  command.add_option("--device", o.device, "cpu, ref, simt or cuda; mcn devices says which are there");
-  command.add_option("--threads", o.threads, "CPU threads; 0: all cores")->check(CLI::Range(0, 1024));
+  add_device_options(command, o.device);
+  add_precision_option(command, o.device);
   command.add_option("--loader-threads", o.config.loader.threads, "threads that decode")->check(CLI::Range(1, 256));
   command.add_option("--seed", o.config.loader.seed, "of weights, batches and augmentation");
-  add_choice<DType>(command, "--dtype", o.config.dtype, {{"f32", DType::f32}, {"f64", DType::f64}}, "precision");
+  add_choice<DType>(command, "--dtype", o.config.dtype, {{"f32", DType::f32}, {"f64", DType::f64}}, "of all tensors");
   command.add_option("--checkpoint-every", o.checkpoint_every, "iterations")->check(CLI::PositiveNumber);
+  command.add_flag("--cuda-graph", o.config.cuda_graph,
+                   "put an iteration on the GPU as one CUDA graph: less launching, the same bits (cuda and simt)");
+  command
+      .add_option_function<std::string>(
+          "--profile-steps", [&o](const std::string& text) { o.profile = parse_profile_steps(text); },
+          "FIRST:LAST, the iterations that nsys or ncu records (--capture-range=cudaProfilerApi); LAST is not among "
+          "them")
+      ->type_name("FIRST:LAST")
+      ->configurable(false);
   add_model(command, o.config);
   add_algorithm(command, o.config);
   add_optimizer(command, o.config);

@@ -2,17 +2,26 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <optional>
 #include <string>
 
 #include "meta/trainer.h"
+#include "tools/device_options.h"
 
 namespace mcn {
 
+/// Iterations [first, last) that a profiler records.
+struct ProfileSteps {
+  std::int64_t first = 0, last = 0;
+};
+
 struct TrainOptions {
   TrainConfig config;
-  std::string config_file, data, splits, out, resume, device = "cpu";
-  int split = 1, threads = 0;
+  DeviceOptions device;
+  std::string config_file, data, splits, out, resume;
+  int split = 1;
   std::int64_t checkpoint_every = 100;
+  std::optional<ProfileSteps> profile;
 };
 
 /// Adds every option to a command; values land in `options`, which must outlive the parse.

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "kernels/cuda/conv_kernels.h"
-#include "kernels/cuda/precision.h"
+#include "kernels/precision.h"
 
 namespace mcn::MCN_DEVICE_NAMESPACE {
 

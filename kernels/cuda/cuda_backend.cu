@@ -1,13 +1,62 @@
 // The CUDA backend's memory and copies.
 #include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/diagnosis.h"
 
 namespace mcn {
 namespace MCN_DEVICE_NAMESPACE {
 namespace {
 
+class CudaGraph final : public Graph {
+ public:
+  /// Takes the graph over.
+  CudaGraph(cudaStream_t stream, cudaGraph_t graph) : stream_(stream), graph_(graph) {
+    if (const cudaError_t error = cudaGraphInstantiate(&exec_, graph, 0); error != cudaSuccess) {
+      (void)cudaGraphDestroy(graph);
+      check(error, "cudaGraphInstantiate", std::source_location::current());
+    }
+  }
+  CudaGraph(const CudaGraph&) = delete;
+  CudaGraph& operator=(const CudaGraph&) = delete;
+  ~CudaGraph() override {
+    (void)cudaStreamSynchronize(stream_);  // a launch may still run
+    (void)cudaGraphExecDestroy(exec_);
+    (void)cudaGraphDestroy(graph_);
+  }
+  void launch() override { MCN_CUDA(cudaGraphLaunch(exec_, stream_)); }
+
+ private:
+  cudaStream_t stream_;
+  cudaGraph_t graph_;
+  cudaGraphExec_t exec_ = nullptr;
+};
+
 std::size_t bytes_of(ConstView x) { return static_cast<std::size_t>(x.numel()) * size_of(x.dtype); }
 
 }  // namespace
+
+void CudaBackend::profile(bool on) {
+  stream_.synchronize();  // what was put on the stream before belongs to the other side
+  if (on)
+    MCN_CUDA(cudaProfilerStart());
+  else
+    MCN_CUDA(cudaProfilerStop());
+}
+
+std::unique_ptr<Graph> CudaBackend::capture(const std::function<void()>& work) {
+  MCN_CUDA(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeThreadLocal));
+  cudaGraph_t graph = nullptr;
+  try {
+    work();
+  } catch (...) {
+    // The capture must end before anything else can be put on the stream.
+    (void)cudaStreamEndCapture(stream(), &graph);
+    if (graph != nullptr) (void)cudaGraphDestroy(graph);
+    (void)cudaGetLastError();
+    throw;
+  }
+  MCN_CUDA(cudaStreamEndCapture(stream(), &graph));
+  return std::make_unique<CudaGraph>(stream(), graph);
+}
 
 void CudaBackend::copy_from_host(const void* host, View y) {
   count_kernel();
@@ -50,12 +99,50 @@ void CudaBackend::release_impl(void* p, std::size_t) noexcept { (void)cudaFreeAs
 }  // namespace MCN_DEVICE_NAMESPACE
 
 #if defined(__CUDACC__)
-std::unique_ptr<Backend> make_cuda_backend() {
-  int count = 0;
-  const cudaError_t error = cudaGetDeviceCount(&count);
-  if (error != cudaSuccess || count == 0)
-    fail<DeviceError>("cuda", "no usable GPU: {}", error == cudaSuccess ? "none found" : cudaGetErrorString(error));
-  return std::make_unique<cuda::CudaBackend>("cuda");
+namespace {
+
+__global__ void probe_kernel() {}
+
+GpuProbe probe(int index) {
+  GpuProbe p;
+  p.index = index;
+  for (const int arch : {__CUDA_ARCH_LIST__}) p.built_for.push_back(arch / 10);
+  (void)cudaDriverGetVersion(&p.driver_version);
+  (void)cudaRuntimeGetVersion(&p.runtime_version);
+  if (const cudaError_t error = cudaGetDeviceCount(&p.count); error != cudaSuccess && error != cudaErrorNoDevice)
+    p.error = cudaGetErrorString(error);
+  if (p.error.empty() && index < p.count) {
+    int major = 0, minor = 0;
+    (void)cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index);
+    (void)cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, index);
+    p.capability = 10 * major + minor;
+    cudaError_t error = cudaSetDevice(index);
+    cudaFuncAttributes attributes{};
+    if (error == cudaSuccess) error = cudaFuncGetAttributes(&attributes, probe_kernel);
+    if (error == cudaErrorNoKernelImageForDevice)
+      p.has_image = false;
+    else if (error != cudaSuccess)
+      p.error = cudaGetErrorString(error);
+  }
+  (void)cudaGetLastError();
+  return p;
+}
+
+}  // namespace
+
+std::unique_ptr<Backend> make_cuda_backend(int index) {
+  static int opened = -1;  // the current GPU is a thread's setting: with two, every call would have to set it
+  if (opened >= 0 && opened != index)
+    fail<DeviceError>("cuda", "cuda:{} asked for, but this process computes on cuda:{}; one GPU a process", index,
+                      opened);
+  if (const std::string fault = gpu_fault(probe(index)); !fault.empty()) fail<DeviceError>("cuda", "{}", fault);
+  opened = index;
+  // Memory that is given back stays with the process: by default it would go back to the driver at every wait.
+  cudaMemPool_t pool = nullptr;
+  MCN_CUDA(cudaDeviceGetDefaultMemPool(&pool, index));
+  std::uint64_t keep_all = UINT64_MAX;
+  MCN_CUDA(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep_all));
+  return std::make_unique<cuda::CudaBackend>(index == 0 ? "cuda" : fmt::format("cuda:{}", index));
 }
 #else
 std::unique_ptr<Backend> make_simt_backend() { return std::make_unique<simt_device::CudaBackend>("simt"); }

@@ -3,7 +3,6 @@
 
 #include "kernels/backend.h"
 #include "kernels/cuda/memory.h"
-#include "kernels/cuda/precision.h"
 
 namespace mcn::MCN_DEVICE_NAMESPACE {
 
@@ -13,9 +12,11 @@ class CudaBackend final : public Backend {
  public:
   explicit CudaBackend(std::string name) : Backend(std::move(name)) {}
 
-  /// How float32 convolutions are formed from now on; fp32 at first.
-  void set_precision(Precision precision) { precision_ = precision; }
+  void set_precision(Precision precision) override { precision_ = precision; }
 
+  void profile(bool on) override;
+  [[nodiscard]] bool has_graphs() const override { return true; }
+  std::unique_ptr<Graph> capture(const std::function<void()>& work) override;
   void copy_from_host(const void* host, View y) override;
   void copy_to_host(ConstView x, void* host) override;
   void copy(ConstView x, View y) override;

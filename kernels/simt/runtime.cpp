@@ -39,11 +39,16 @@ struct SimtEvent {
 };
 
 struct SimtGraph {
+  ~SimtGraph();
   std::vector<Work> work;
+  std::unordered_map<void*, std::size_t> memory;  // of its allocations, at fixed addresses as long as it lives
+  std::set<void*> kept;                           // of those, what it does not free
 };
 
 struct SimtGraphExec {
   std::vector<Work> work;
+  bool keeps_memory = false;
+  bool launched = false;
 };
 
 namespace {
@@ -51,6 +56,7 @@ namespace {
 struct Device {
   std::set<SimtStream*> streams;
   std::unordered_map<void*, std::size_t> allocations;
+  std::unordered_map<void*, std::size_t> graph_memory;  // freed with the graph
   std::size_t in_use = 0;
   std::size_t limit = 0;
   mcn::simt::Order order = mcn::simt::Order::forward;
@@ -104,6 +110,10 @@ cudaError_t put(SimtStream* stream, Work work) {
 }
 
 void release(void* p) {
+  if (const auto found = device().graph_memory.find(p); found != device().graph_memory.end()) {
+    std::memset(p, 0xFF, found->second);
+    return;
+  }
   const auto found = device().allocations.find(p);
   if (found == device().allocations.end()) throw std::runtime_error("[simt] free of memory that is not allocated");
   device().in_use -= found->second;
@@ -119,6 +129,14 @@ void* aligned(std::size_t bytes) {
 }
 
 }  // namespace
+
+SimtGraph::~SimtGraph() {
+  for (const auto& [p, bytes] : memory) {
+    device().in_use -= bytes;
+    device().graph_memory.erase(p);
+    std::free(p);
+  }
+}
 
 const char* cudaGetErrorName(cudaError_t error) {
   switch (error) {
@@ -196,10 +214,15 @@ cudaError_t cudaMallocAsync(void** p, std::size_t bytes, cudaStream_t stream) {
   if (!fits() && stream != nullptr) run_until(*stream, stream->put);  // what it frees may be enough
   void* memory = fits() ? aligned(bytes) : nullptr;
   if (memory == nullptr) return result(cudaErrorMemoryAllocation);
+  *p = memory;
+  device().in_use += bytes;
+  if (stream != nullptr && stream->capture != nullptr) {
+    stream->capture->memory[memory] = device().graph_memory[memory] = bytes;
+    stream->capture->kept.insert(memory);
+    return put(stream, [memory, bytes] { std::memset(memory, 0xFF, bytes); });
+  }
   std::memset(memory, 0xFF, bytes);
   device().allocations[memory] = bytes;
-  device().in_use += bytes;
-  *p = memory;
   return result(cudaSuccess);
 }
 
@@ -209,6 +232,13 @@ cudaError_t cudaFreeAsync(void* p, cudaStream_t stream) {
   if (!device().fault.empty()) {  // nothing runs any more, but memory is still given back
     release(p);
     return cudaErrorLaunchFailure;
+  }
+  if (stream != nullptr && stream->capture != nullptr) {
+    const auto found = stream->capture->memory.find(p);
+    if (found != stream->capture->memory.end() && stream->capture->kept.erase(p) == 1)
+      return put(stream, [memory = found->first, bytes = found->second] { std::memset(memory, 0xFF, bytes); });
+    device().fault = "[simt] a capture frees memory from before it";
+    return result(cudaErrorLaunchFailure);
   }
   return put(stream, [p] { release(p); });
 }
@@ -301,6 +331,10 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   return result(cudaSuccess);
 }
 
+// No profiler waits for these.
+cudaError_t cudaProfilerStart() { return cudaSuccess; }
+cudaError_t cudaProfilerStop() { return cudaSuccess; }
+
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   const std::lock_guard guard(lock());
   if (stream == nullptr || stream->capture != nullptr) return result(cudaErrorInvalidValue);
@@ -317,12 +351,14 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
 }
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
-  *exec = new SimtGraphExec{graph->work};
+  *exec = new SimtGraphExec{graph->work, !graph->kept.empty()};
   return cudaSuccess;
 }
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
   const std::lock_guard guard(lock());
+  if (exec->launched && exec->keeps_memory) return result(cudaErrorInvalidValue);  // it would allocate over its own
+  exec->launched = true;
   for (const Work& work : exec->work)
     if (const cudaError_t error = put(stream, work); error != cudaSuccess) return error;
   return result(cudaSuccess);
@@ -334,6 +370,7 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
 }
 
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  const std::lock_guard guard(lock());
   delete graph;
   return cudaSuccess;
 }

@@ -13,8 +13,6 @@
 namespace mcn {
 namespace {
 
-using simt_device::Precision;
-
 // Multiples of 1/8 in [-1, 1] are representable in every precision, and so are their sums in float32.
 Tensor operand(Backend& backend, const Shape& shape, std::uint64_t seed, bool representable) {
   std::vector<double> values = GradcheckDraw(open_device("ref"), DType::f64, seed).uniform(shape, -1, 1).to_doubles();

@@ -53,7 +53,9 @@ struct Problem {
     // Off the symmetric start, so that no derivative vanishes by accident.
     axpy(0.1, random_like(theta, 1), theta);
     for (int s = 0; s < 2; ++s)
-      sets.push_back({random_tensor(backend, clips, static_cast<std::uint64_t>(100 + s), dtype), {}});
+      sets.push_back({random_tensor(backend, clips, static_cast<std::uint64_t>(100 + s), dtype),
+                      {},
+                      same_video(backend, dtype, clips[0] / 2)});
   }
   [[nodiscard]] LossFunction loss(std::size_t set) const {
     return [this, set](Tape& tape, std::span<const Var> vars) {
@@ -61,7 +63,7 @@ struct Problem {
     };
   }
   [[nodiscard]] double value(std::size_t set, const Tensors& at) const {
-    return gradient_tape(at, loss(set), After::release).loss;
+    return gradient_tape(at, loss(set), After::release).loss.item();
   }
 
   McnModel model;

@@ -143,7 +143,7 @@ TEST_CASE("a learning rate that blows up stops training, names the iteration, an
 }
 
 // In float64: in float32 a ReLU's input within a rounding of zero sets two runs apart.
-TEST_CASE("a short training run on simt has the losses of one on cpu") {
+TEST_CASE("a short training run on simt has the losses of one on cpu", "[slow]") {
   TrainConfig c = small_config();
   c.dtype = DType::f64;
   c.optimizer.kind = GENERATE(OptimizerKind::sgd, OptimizerKind::adamw);
@@ -157,6 +157,52 @@ TEST_CASE("a short training run on simt has the losses of one on cpu") {
     CHECK(std::abs(a.query_loss - b.query_loss) <= 1e-7 * a.query_loss);
   }
   CHECK(open_device("simt").kernel_calls() > before);
+}
+
+TEST_CASE("training by a CUDA graph has the bits of training call by call") {
+  TrainConfig c = small_config();
+  c.model.backbone.width = 0.04;
+  c.loader.augment.size = 16;
+  c.loader.batch = 6;
+  c.method = GENERATE(Method::joint, Method::mcn);
+  c.maml.inner_tape = InnerTape::recompute;
+  c.maml.objective = c.method == Method::mcn ? OuterObjective::support_and_query : OuterObjective::query;
+  c.bank.kind = BankKind::queue;  // its shape changes until it is full: a graph of its own for each
+  c.bank.size = 12;
+  Backend& simt = open_device("simt");
+  Trainer plain(c, videos(), simt);
+  c.cuda_graph = true;
+  Trainer graph(c, videos(), simt);
+  std::vector<std::int64_t> calls;
+  for (int i = 0; i < 5; ++i) {
+    const IterationMetrics a = plain.step();
+    const std::int64_t before = simt.kernel_calls();
+    const IterationMetrics b = graph.step();
+    calls.push_back(simt.kernel_calls() - before);
+    INFO("iteration " << i);
+    CHECK(a.query_loss == b.query_loss);
+    CHECK(a.support_loss == b.support_loss);
+    CHECK(a.query.meta == b.query.meta);
+    CHECK(a.gradient_norm == b.gradient_norm);
+    CHECK(values(plain) == values(graph));
+  }
+  CHECK(calls[4] < calls[0] * 2 / 3);  // the last ones were replayed
+  CHECK_THROWS_WITH(Trainer(c, videos(), open_device("cpu")), Catch::Matchers::ContainsSubstring("--cuda-graph"));
+}
+
+TEST_CASE("a loss that is not finite is named in a replayed graph too") {
+  TrainConfig c = small_config();
+  c.model.backbone.width = 0.04;
+  c.loader.augment.size = 16;
+  c.loader.batch = 4;
+  c.bank.kind = BankKind::none;
+  c.cuda_graph = true;
+  Trainer trainer(c, videos(), open_device("simt"));
+  for (int i = 0; i < 3; ++i) CHECK(std::isfinite(trainer.step().query_loss));
+  const Tensor& weight = trainer.state().theta.front();
+  Tensor(weight).backend().fill(std::nan(""), weight);
+  CHECK_THROWS_WITH(trainer.step(), Catch::Matchers::ContainsSubstring("iteration 3") &&
+                                        Catch::Matchers::ContainsSubstring("stem.0.weight"));
 }
 
 TEST_CASE("settings that are not finite are refused before anything runs") {

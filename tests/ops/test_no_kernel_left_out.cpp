@@ -58,7 +58,7 @@ void run_the_rest(Backend& backend, DType dtype) {
 
 }  // namespace
 
-TEST_CASE("no kernel is left out") {
+TEST_CASE("no kernel is left out", "[slow]") {
   Backend& simt = open_device("simt");
   for (const DType dtype : {DType::f32, DType::f64}) {
     for (const GradcheckCase& c : gradcheck_cases()) run_rules(c, simt, dtype, seed);

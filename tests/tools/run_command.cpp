@@ -29,7 +29,7 @@ std::string CommandResult::last_line() const {
   return out.substr(before + 1, end - before - 1);
 }
 
-Command::Command(std::vector<std::string> arguments) {
+Command::Command(std::vector<std::string> arguments, const Environment& environment) {
   const std::string out = folder_.file("out");
   const std::string err = folder_.file("err");
   arguments.insert(arguments.begin(), command_path);
@@ -43,6 +43,7 @@ Command::Command(std::vector<std::string> arguments) {
     ::dup2(::open("/dev/null", O_RDONLY), STDIN_FILENO);
     ::dup2(::open(out.c_str(), flags, 0600), STDOUT_FILENO);
     ::dup2(::open(err.c_str(), flags, 0600), STDERR_FILENO);
+    for (const auto& [name, value] : environment) ::setenv(name.c_str(), value.c_str(), 1);
     ::execv(command_path, argv.data());
     ::_exit(127);
   }
@@ -74,7 +75,9 @@ CommandResult Command::wait() {
   return {exit_code_of(status), read_file(folder_.file("out")), read_file(folder_.file("err"))};
 }
 
-CommandResult mcn_command(std::vector<std::string> arguments) { return Command(std::move(arguments)).wait(); }
+CommandResult mcn_command(std::vector<std::string> arguments, const Environment& environment) {
+  return Command(std::move(arguments), environment).wait();
+}
 
 bool one_line_error(const CommandResult& result, const std::string& prefix, const std::vector<std::string>& texts) {
   return result.out.empty() && result.err.starts_with("mcn: [" + prefix + "] ") &&

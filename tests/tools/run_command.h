@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/temporary_folder.h"
@@ -16,10 +17,13 @@ struct CommandResult {
   [[nodiscard]] std::string last_line() const;
 };
 
+/// Variables that are set for the command on top of ours.
+using Environment = std::vector<std::pair<std::string, std::string>>;
+
 /// A running mcn. Its output goes to files of its own.
 class Command {
  public:
-  explicit Command(std::vector<std::string> arguments);
+  explicit Command(std::vector<std::string> arguments, const Environment& environment = {});
   ~Command();  // kills it if it still runs
   Command(const Command&) = delete;
   Command& operator=(const Command&) = delete;
@@ -34,7 +38,7 @@ class Command {
   int process_ = -1;
 };
 
-CommandResult mcn_command(std::vector<std::string> arguments);
+CommandResult mcn_command(std::vector<std::string> arguments, const Environment& environment = {});
 
 /// True if err is one line "mcn: [prefix] ..." that holds every text.
 bool one_line_error(const CommandResult& result, const std::string& prefix, const std::vector<std::string>& texts = {});

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #if defined(__CUDACC__)
+#include <cuda_profiler_api.h>
 #include <cuda_runtime.h>
 #define MCN_DEVICE_NAMESPACE cuda
 #else

@@ -1,0 +1,55 @@
+// The device's work of one training iteration, from two sets of clips to the gradient of the outer objective; put on
+// the device call by call, or replayed as one CUDA graph.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "meta/maml.h"
+#include "meta/objective.h"
+
+namespace mcn {
+
+/// Without a bilevel step all clips are in `query`.
+struct IterationInputs {
+  std::optional<ClipSet> support;
+  ClipSet query;
+};
+
+struct IterationOutputs {
+  PendingMetaGradient meta;
+  ObjectiveParts support, query;                 ///< of the first pass over S, and of the pass over Q
+  std::vector<ops::BatchStatistics> statistics;  ///< of the first pass: what running statistics learn from
+};
+
+class Iteration {
+ public:
+  /// The model must outlive it.
+  Iteration(const McnModel& model, Backend& backend, MamlConfig maml, const ObjectiveConfig& objective, bool use_graph);
+  ~Iteration();
+
+  /// Starts the work; reads nothing. With a graph: the first iteration with inputs of some shape runs call by call, the
+  /// second is captured, and every later one replays it, so theta's tensors must stay the same, updated in place.
+  /// The result is valid until the next call. UsageError, with use_graph, on a device that has no graphs.
+  const IterationOutputs& start(const Tensors& theta, const IterationInputs& inputs);
+
+  /// Waits and reads the losses; NonFiniteError as finish_meta_gradient.
+  [[nodiscard]] MetaGradient finish(const Tensors& theta, const IterationInputs& inputs) const;
+
+ private:
+  struct Captured;
+  [[nodiscard]] LossFunction loss_on(const ClipSet& set, const NormPass& norm = {},
+                                     ObjectiveParts* parts = nullptr) const;
+  [[nodiscard]] IterationOutputs record(const Tensors& theta, const IterationInputs& inputs) const;
+
+  const McnModel& model_;
+  Backend& backend_;
+  MamlConfig maml_;
+  ObjectiveConfig objective_;
+  bool use_graph_;
+  IterationOutputs outputs_;
+  std::vector<Shape> shapes_;  // of the inputs that outputs_ belong to
+  std::unique_ptr<Captured> captured_;
+};
+
+}  // namespace mcn

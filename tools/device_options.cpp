@@ -1,0 +1,32 @@
+// Names and help texts of the device's options, and their order of effect.
+#include "tools/device_options.h"
+
+#include <omp.h>
+
+#include "engine/device.h"
+#include "tools/choice.h"
+
+namespace mcn {
+
+void add_device_options(CLI::App& command, DeviceOptions& o) {
+  command.add_option("--device", o.device, "cpu, ref, simt, cuda or cuda:INDEX; mcn devices says which are there");
+  command.add_option("--threads", o.threads, "CPU threads; 0: all cores")->check(CLI::Range(0, 1024));
+}
+
+void add_precision_option(CLI::App& command, DeviceOptions& o) {
+  add_choice<Precision>(command, "--precision", o.precision,
+                        {{"fp32", Precision::fp32}, {"tf32", Precision::tf32}, {"bf16", Precision::bf16}},
+                        "how convolutions multiply: exactly, or on tensor cores (devices cuda and simt) with factors "
+                        "rounded to 11 (tf32) or 8 (bf16) bits; sums and weights stay float32");
+}
+
+Backend& open(const DeviceOptions& o, DType dtype) {
+  if (o.threads > 0) omp_set_num_threads(o.threads);
+  if (dtype == DType::f64 && o.precision != Precision::fp32)
+    fail("precision", "tf32 and bf16 are precisions of float32; leave --precision or --dtype f64 out");
+  Backend& backend = open_device(o.device);
+  backend.set_precision(o.precision);
+  return backend;
+}
+
+}  // namespace mcn
