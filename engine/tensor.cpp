@@ -150,22 +150,52 @@ Tensor accumulate(Tensor sum, const Tensor& term) {
   return out;
 }
 
+namespace {
+
+// Of the first tensor that is there; null if none is.
+Backend* backend_of(const Tensors& x) {
+  for (const Tensor& t : x)
+    if (t) return &t.backend();
+  return nullptr;
+}
+
+}  // namespace
+
 void axpy(double alpha, const Tensors& x, Tensors& y) {
   if (x.size() != y.size()) fail("tensor", "lists of {} and {} tensors", x.size(), y.size());
+  std::vector<ConstView> from;
+  std::vector<View> to;
   for (std::size_t i = 0; i < x.size(); ++i) {
     if (!x[i]) continue;
     if (!y[i]) y[i] = Tensor::full(x[i].backend(), x[i].dtype(), x[i].shape(), 0);
     if (!y[i].unique()) y[i] = y[i].clone();
-    y[i].backend().axpy(alpha, x[i], y[i]);
+    from.push_back(x[i]);
+    to.push_back(y[i]);
   }
+  if (Backend* backend = backend_of(x)) backend->axpy(alpha, from, to);
 }
 
 double dot(const Tensors& a, const Tensors& b) {
   if (a.size() != b.size()) fail("tensor", "lists of {} and {} tensors", a.size(), b.size());
-  double sum = 0;
+  std::vector<ConstView> left, right;
   for (std::size_t i = 0; i < a.size(); ++i)
-    if (a[i] && b[i]) sum += a[i].backend().dot(a[i], b[i]);
-  return sum;
+    if (a[i] && b[i]) {
+      left.push_back(a[i]);
+      right.push_back(b[i]);
+    }
+  Backend* backend = backend_of(a);
+  return backend == nullptr ? 0 : backend->dot(left, right);
+}
+
+std::optional<std::size_t> first_not_finite(const Tensors& x) {
+  std::vector<ConstView> all;
+  for (const Tensor& t : x)
+    if (t) all.push_back(t);
+  Backend* backend = backend_of(x);
+  if (backend == nullptr || backend->all_finite(all)) return {};
+  for (std::size_t i = 0; i < x.size(); ++i)
+    if (x[i] && !backend->all_finite(x[i])) return i;
+  return {};
 }
 
 }  // namespace mcn

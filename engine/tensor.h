@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -70,5 +71,7 @@ Tensor accumulate(Tensor sum, const Tensor& term);
 void axpy(double alpha, const Tensors& x, Tensors& y);
 /// sum over all entries of a b
 double dot(const Tensors& a, const Tensors& b);
+/// The first entry that holds a NaN or an infinity, if one does.
+std::optional<std::size_t> first_not_finite(const Tensors& x);
 
 }  // namespace mcn

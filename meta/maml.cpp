@@ -19,8 +19,7 @@ Tensors inner_step(const Tensors& theta, double alpha, const Tensors& gradient) 
 // Names the first value that is not finite, for a loss already known not to be: records it again, watching.
 std::string first_non_finite(const Tensors& theta, const LossFunction& loss, std::span<const std::string> names) {
   const auto name = [&](std::size_t i) { return i < names.size() ? names[i] : fmt::format("parameter {}", i); };
-  for (std::size_t i = 0; i < theta.size(); ++i)
-    if (theta[i] && !theta[i].backend().all_finite(theta[i])) return name(i);
+  if (const auto bad = first_not_finite(theta)) return name(*bad);
   Tape tape;
   tape.watch_finite();
   const std::vector<Var> vars = tape.variables(theta);

@@ -122,10 +122,9 @@ IterationMetrics Trainer::step() {
   MetaGradient meta;
   try {
     meta = work_->finish(state_.theta, inputs);
-    const ParameterSpecs& specs = model_.parameters();
-    for (std::size_t i = 0; i < specs.size(); ++i)
-      if (meta.gradient[i] && !backend_.all_finite(meta.gradient[i]))
-        fail<NonFiniteError>("gradient", "the first tensor that is not finite is the gradient of {}", specs[i].name);
+    if (const auto bad = first_not_finite(meta.gradient))
+      fail<NonFiniteError>("gradient", "the first tensor that is not finite is the gradient of {}",
+                           model_.parameters()[*bad].name);
   } catch (const NonFiniteError& error) {
     fail<NonFiniteError>("train", "iteration {}: {}", iteration_, error.what());
   }
@@ -160,10 +159,9 @@ ModelDescription Trainer::description() const {
 
 void Trainer::save(const std::string& path) {
   const ParameterSpecs& specs = model_.parameters();
-  for (std::size_t i = 0; i < specs.size(); ++i)
-    if (!backend_.all_finite(state_.theta[i]))
-      fail<NonFiniteError>("train", "iteration {}: the first tensor that is not finite is {}", iteration_,
-                           specs[i].name);
+  if (const auto bad = first_not_finite(state_.theta))
+    fail<NonFiniteError>("train", "iteration {}: the first tensor that is not finite is {}", iteration_,
+                         specs[*bad].name);
   SafetensorsFile file;
   put_description(file, description());
   put_model(file, model_, state_);

@@ -32,6 +32,9 @@ int grad(const GradOptions& o) {
   const std::int64_t kernels = backend.kernel_calls() - before;
   if (kernels == 0) fail<DeviceError>("grad", "device {} ran no kernel", backend.name());
 
+  // A loss may be finite where its derivative has overflowed.
+  if (const auto bad = first_not_finite(meta.gradient))
+    fail<NonFiniteError>("grad", "the gradient of {} is not finite", specs[*bad].name);
   SafetensorsFile out;
   const auto put_losses = [&](const std::string& name, const std::vector<double>& values) {
     put(out, name,
@@ -41,9 +44,6 @@ int grad(const GradOptions& o) {
   put_losses("loss.query", {meta.query_loss});
   for (std::size_t i = 0; i < specs.size(); ++i) {
     const Tensor& gradient = meta.gradient[i];
-    // A loss may be finite where its derivative has overflowed.
-    if (gradient && !backend.all_finite(gradient))
-      fail<NonFiniteError>("grad", "the gradient of {} is not finite", specs[i].name);
     put(out, "grad." + specs[i].name, gradient ? gradient : Tensor::full(backend, dtype, specs[i].shape, 0));
   }
   write_safetensors(o.out, out);

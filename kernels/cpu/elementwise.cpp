@@ -18,6 +18,50 @@ void for_each_element(std::int64_t n, F&& f) {
   });
 }
 
+template <class T>
+double dot_of(CachingAllocator& allocator, std::int64_t n, const T* p, const T* q) {
+  constexpr std::int64_t block = 8192;
+  constexpr int lanes = 32;
+  const Scratch<double> sums(allocator, ceil_div(n, block));
+  parallel_blocks(n, elementwise_grain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t first = begin; first < end; first += block) {
+      const std::int64_t last = std::min(end, first + block);
+      double acc[lanes] = {};
+      std::int64_t i = first;
+      for (; i + lanes <= last; i += lanes)
+#pragma omp simd
+        for (int l = 0; l < lanes; ++l) acc[l] += static_cast<double>(p[i + l]) * static_cast<double>(q[i + l]);
+      for (int l = 0; i < last; ++i, ++l) acc[l] += static_cast<double>(p[i]) * static_cast<double>(q[i]);
+      double sum = 0;
+      for (const double v : acc) sum += v;
+      sums[first / block] = sum;
+    }
+  });
+  double total = 0;
+  for (std::int64_t i = 0; i < ceil_div(n, block); ++i) total += sums[i];
+  return total;
+}
+
+template <class T>
+bool finite(std::int64_t n, const T* p) {
+  constexpr int lanes = 32;
+  std::atomic<bool> result{true};
+  parallel_blocks(n, elementwise_grain, [&](std::int64_t begin, std::int64_t end) {
+    if (!result.load(std::memory_order_relaxed)) return;
+    // 0 * v is NaN for an infinite v and for NaN, and NaN stays in the sum.
+    T acc[lanes] = {};
+    std::int64_t i = begin;
+    for (; i + lanes <= end; i += lanes)
+#pragma omp simd
+      for (int l = 0; l < lanes; ++l) acc[l] += p[i + l] * T{0};
+    for (; i < end; ++i) acc[0] += p[i] * T{0};
+    T sum{0};
+    for (const T v : acc) sum += v;
+    if (!(sum == T{0})) result.store(false, std::memory_order_relaxed);
+  });
+  return result.load();
+}
+
 }  // namespace
 
 void CpuBackend::fill(double value, View y) {
@@ -39,14 +83,15 @@ void CpuBackend::scale(double alpha, ConstView x, View y) {
   });
 }
 
-void CpuBackend::axpy(double alpha, ConstView x, View y) {
+void CpuBackend::axpy(double alpha, std::span<const ConstView> x, std::span<const View> y) {
   count_kernel();
-  dispatch_float(y.dtype, [&]<class T>(T) {
-    const T* in = x.as<T>();
-    T* out = y.as<T>();
-    const T a = static_cast<T>(alpha);
-    for_each_element(y.numel(), [=](std::int64_t i) { out[i] += a * in[i]; });
-  });
+  for (std::size_t n = 0; n < y.size(); ++n)
+    dispatch_float(y[n].dtype, [&]<class T>(T) {
+      const T* in = x[n].as<T>();
+      T* out = y[n].as<T>();
+      const T a = static_cast<T>(alpha);
+      for_each_element(y[n].numel(), [=](std::int64_t i) { out[i] += a * in[i]; });
+    });
 }
 
 void CpuBackend::add(ConstView a, ConstView b, View y) {
@@ -79,56 +124,19 @@ void CpuBackend::relu_mask(ConstView y, ConstView g, View out) {
   });
 }
 
-double CpuBackend::dot(ConstView a, ConstView b) {
+double CpuBackend::dot(std::span<const ConstView> a, std::span<const ConstView> b) {
   count_kernel();
-  return dispatch_float(a.dtype, [&]<class T>(T) {
-    constexpr std::int64_t block = 8192;
-    constexpr int lanes = 32;
-    const T* p = a.as<T>();
-    const T* q = b.as<T>();
-    const std::int64_t n = a.numel();
-    const Scratch<double> sums(allocator_, ceil_div(n, block));
-    parallel_blocks(n, elementwise_grain, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t first = begin; first < end; first += block) {
-        const std::int64_t last = std::min(end, first + block);
-        double acc[lanes] = {};
-        std::int64_t i = first;
-        for (; i + lanes <= last; i += lanes)
-#pragma omp simd
-          for (int l = 0; l < lanes; ++l) acc[l] += static_cast<double>(p[i + l]) * static_cast<double>(q[i + l]);
-        for (int l = 0; i < last; ++i, ++l) acc[l] += static_cast<double>(p[i]) * static_cast<double>(q[i]);
-        double sum = 0;
-        for (const double v : acc) sum += v;
-        sums[first / block] = sum;
-      }
-    });
-    double total = 0;
-    for (std::int64_t i = 0; i < ceil_div(n, block); ++i) total += sums[i];
-    return total;
-  });
+  double sum = 0;
+  for (std::size_t n = 0; n < a.size(); ++n)
+    sum += dispatch_float(a[n].dtype,
+                          [&]<class T>(T) { return dot_of(allocator_, a[n].numel(), a[n].as<T>(), b[n].as<T>()); });
+  return sum;
 }
 
-bool CpuBackend::all_finite(ConstView x) {
+bool CpuBackend::all_finite(std::span<const ConstView> x) {
   count_kernel();
-  return dispatch_float(x.dtype, [&]<class T>(T) {
-    constexpr int lanes = 32;
-    const T* p = x.as<T>();
-    std::atomic<bool> finite{true};
-    parallel_blocks(x.numel(), elementwise_grain, [&](std::int64_t begin, std::int64_t end) {
-      if (!finite.load(std::memory_order_relaxed)) return;
-      // 0 * v is NaN for an infinite v and for NaN, and NaN stays in the sum.
-      T acc[lanes] = {};
-      std::int64_t i = begin;
-      for (; i + lanes <= end; i += lanes)
-#pragma omp simd
-        for (int l = 0; l < lanes; ++l) acc[l] += p[i + l] * T{0};
-      for (; i < end; ++i) acc[0] += p[i] * T{0};
-      T sum{0};
-      for (const T v : acc) sum += v;
-      if (!(sum == T{0})) finite.store(false, std::memory_order_relaxed);
-    });
-    return finite.load();
-  });
+  return std::ranges::all_of(
+      x, [](ConstView v) { return dispatch_float(v.dtype, [&]<class T>(T) { return finite(v.numel(), v.as<T>()); }); });
 }
 
 }  // namespace mcn::cpu

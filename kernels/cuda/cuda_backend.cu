@@ -101,8 +101,6 @@ void CudaBackend::release_impl(void* p, std::size_t) noexcept { (void)cudaFreeAs
 #if defined(__CUDACC__)
 namespace {
 
-__global__ void probe_kernel() {}
-
 GpuProbe probe(int index) {
   GpuProbe p;
   p.index = index;
@@ -117,8 +115,7 @@ GpuProbe probe(int index) {
     (void)cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, index);
     p.capability = 10 * major + minor;
     cudaError_t error = cudaSetDevice(index);
-    cudaFuncAttributes attributes{};
-    if (error == cudaSuccess) error = cudaFuncGetAttributes(&attributes, probe_kernel);
+    if (error == cudaSuccess) error = cuda::find_kernel_image();
     if (error == cudaErrorNoKernelImageForDevice)
       p.has_image = false;
     else if (error != cudaSuccess)

@@ -6,6 +6,11 @@
 
 namespace mcn::MCN_DEVICE_NAMESPACE {
 
+#if defined(__CUDACC__)
+/// Is there code in this build that the current GPU runs? cudaErrorNoKernelImageForDevice if not.
+cudaError_t find_kernel_image();
+#endif
+
 /// Implementation by family: cuda_backend.cu (memory and copies), then a file a family with its kernels. Kernels go to
 /// one stream and are not waited for; what returns a value to the host waits. One caller at a time.
 class CudaBackend final : public Backend {
@@ -44,12 +49,12 @@ class CudaBackend final : public Backend {
   // ElementwiseKernels
   void fill(double value, View y) override;
   void scale(double alpha, ConstView x, View y) override;
-  void axpy(double alpha, ConstView x, View y) override;
+  void axpy(double alpha, std::span<const ConstView> x, std::span<const View> y) override;
   void add(ConstView a, ConstView b, View y) override;
   void relu(ConstView x, View y) override;
   void relu_mask(ConstView y, ConstView g, View out) override;
-  double dot(ConstView a, ConstView b) override;
-  bool all_finite(ConstView x) override;
+  double dot(std::span<const ConstView> a, std::span<const ConstView> b) override;
+  bool all_finite(std::span<const ConstView> x) override;
 
   // MatrixKernels
   void gemm(bool transpose_a, bool transpose_b, ConstView a, ConstView b, View c, Mode) override;

@@ -1,7 +1,8 @@
-// Elementwise kernels over contiguous arrays, and their reductions to one value.
-// A grid-stride loop: neighbouring threads take neighbouring elements, each block many times over.
+// Elementwise kernels over contiguous arrays, and reductions of lists of them to one value.
+// Elementwise, a grid-stride loop: neighbouring threads take neighbouring elements, each block many times over.
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/device/reduce.h"
+#include "kernels/cuda/device/tensor_list.h"
 
 namespace mcn::MCN_DEVICE_NAMESPACE {
 namespace {
@@ -29,11 +30,6 @@ __global__ void scale_kernel(std::int64_t n, T alpha, const T* x, T* y) {
 }
 
 template <class T>
-__global__ void axpy_kernel(std::int64_t n, T alpha, const T* x, T* y) {
-  for (std::int64_t i = first_element(); i < n; i += element_step()) y[i] += alpha * x[i];
-}
-
-template <class T>
 __global__ void add_kernel(std::int64_t n, const T* a, const T* b, T* y) {
   for (std::int64_t i = first_element(); i < n; i += element_step()) y[i] = a[i] + b[i];
 }
@@ -50,23 +46,40 @@ __global__ void relu_mask_kernel(std::int64_t n, const T* y, const T* g, T* out)
   for (std::int64_t i = first_element(); i < n; i += element_step()) out[i] = y[i] <= T{0} ? T{0} : g[i];
 }
 
-// A block's share of sum(a b).
+// Two tensors of a list, or one.
 template <class T>
-__global__ void dot_kernel(std::int64_t n, const T* a, const T* b, double* partial) {
+struct Operands {
+  const T *a, *b;
+  std::int64_t size;
+};
+
+struct Product {
+  template <class T>
+  __device__ double operator()(const Operands<T>& x, std::int64_t i) const {
+    return static_cast<double>(x.a[i]) * static_cast<double>(x.b[i]);
+  }
+};
+
+struct NotFinite {
+  template <class T>
+  __device__ double operator()(const Operands<T>& x, std::int64_t i) const {
+    return isfinite(x.a[i]) ? 0 : 1;
+  }
+};
+
+// A block's share of the sum of a term over all elements of all tensors.
+template <class T, class Term>
+__global__ void __launch_bounds__(list_block_threads)
+    sum_list_kernel(TensorList<Operands<T>> list, Term term, double* partial) {
+  const int e = entry_of_block(list);
+  const auto& operands = list.entries[e];
+  const std::int64_t first = first_element_of(list, e);
   double sum = 0;
-  for (std::int64_t i = first_element(); i < n; i += element_step())
-    sum += static_cast<double>(a[i]) * static_cast<double>(b[i]);
+#pragma unroll
+  for (int j = 0; j < list_elements_of_thread; ++j)
+    if (const std::int64_t i = first + j * list_block_threads; i < operands.size) sum += term(operands, i);
   sum = block_sum(sum, shared<BlockSum<double>>());
   if (threadIdx.x == 0) partial[blockIdx.x] = sum;
-}
-
-// A block's number of elements that are not finite.
-template <class T>
-__global__ void count_not_finite_kernel(std::int64_t n, const T* x, double* partial) {
-  double count = 0;
-  for (std::int64_t i = first_element(); i < n; i += element_step()) count += isfinite(x[i]) ? 0 : 1;
-  count = block_sum(count, shared<BlockSum<double>>());
-  if (threadIdx.x == 0) partial[blockIdx.x] = count;
 }
 
 // One block adds up what the blocks before it have left.
@@ -77,17 +90,41 @@ __global__ void add_partial_sums_kernel(unsigned count, const double* partial, d
   if (threadIdx.x == 0) *sum = mine;
 }
 
-double sum_on_host(const Stream& stream, unsigned count, const double* partial) {
-  const DeviceArray<double> sum(stream.get(), 1);
-  launch<add_partial_sums_kernel>(stream.get(), {dim3(1), dim3(block_threads), sizeof(BlockSum<double>)}, count,
-                                  partial, sum.get());
+// The sum of a term over whole lists; a and b are lists of one length, b may be a itself.
+template <class Term>
+double sum_of(const Stream& stream, Term term, std::span<const ConstView> a, std::span<const ConstView> b) {
+  std::int64_t blocks = 0;
+  for (const ConstView& x : a) blocks += ceil_div(x.numel(), list_chunk);
+  if (blocks == 0) return 0;
+  const DeviceArray<double> partial(stream.get(), blocks + 1);
+  double* to = partial.get();
+  for (std::size_t i = 0; i < a.size();)
+    dispatch_float(a[i].dtype, [&]<class T>(T) {
+      TensorList<Operands<T>> list;
+      for (; i < a.size() && !list.full() && a[i].dtype == dtype_of<T>(); ++i)
+        if (a[i].numel() > 0) list.add({a[i].as<T>(), b[i].as<T>(), a[i].numel()});
+      if (list.count == 0) return;
+      launch<sum_list_kernel<T, Term>>(
+          stream.get(), {dim3(list.blocks()), dim3(list_block_threads), sizeof(BlockSum<double>)}, list, term, to);
+      to += list.blocks();
+    });
+  double* const sum = partial.get() + blocks;
+  launch<add_partial_sums_kernel>(stream.get(), {dim3(1), dim3(block_threads), sizeof(BlockSum<double>)},
+                                  static_cast<unsigned>(blocks), partial.get(), sum);
   double value = 0;
-  MCN_CUDA(cudaMemcpyAsync(&value, sum.get(), sizeof value, cudaMemcpyDeviceToHost, stream.get()));
+  MCN_CUDA(cudaMemcpyAsync(&value, sum, sizeof value, cudaMemcpyDeviceToHost, stream.get()));
   stream.synchronize();
   return value;
 }
 
 }  // namespace
+
+#if defined(__CUDACC__)
+cudaError_t find_kernel_image() {
+  cudaFuncAttributes attributes{};
+  return cudaFuncGetAttributes(&attributes, fill_kernel<float>);
+}
+#endif
 
 void CudaBackend::fill(double value, View y) {
   count_kernel();
@@ -100,13 +137,6 @@ void CudaBackend::scale(double alpha, ConstView x, View y) {
   count_kernel();
   dispatch_float(y.dtype, [&]<class T>(T) {
     launch<scale_kernel<T>>(stream(), grid_for(y.numel()), y.numel(), static_cast<T>(alpha), x.as<T>(), y.as<T>());
-  });
-}
-
-void CudaBackend::axpy(double alpha, ConstView x, View y) {
-  count_kernel();
-  dispatch_float(y.dtype, [&]<class T>(T) {
-    launch<axpy_kernel<T>>(stream(), grid_for(y.numel()), y.numel(), static_cast<T>(alpha), x.as<T>(), y.as<T>());
   });
 }
 
@@ -131,26 +161,14 @@ void CudaBackend::relu_mask(ConstView y, ConstView g, View out) {
   });
 }
 
-double CudaBackend::dot(ConstView a, ConstView b) {
+double CudaBackend::dot(std::span<const ConstView> a, std::span<const ConstView> b) {
   count_kernel();
-  Grid grid = grid_for(a.numel());
-  grid.shared_bytes = sizeof(BlockSum<double>);
-  const DeviceArray<double> partial(stream(), grid.blocks.x);
-  dispatch_float(a.dtype, [&]<class T>(T) {
-    launch<dot_kernel<T>>(stream(), grid, a.numel(), a.as<T>(), b.as<T>(), partial.get());
-  });
-  return sum_on_host(stream_, grid.blocks.x, partial.get());
+  return sum_of(stream_, Product{}, a, b);
 }
 
-bool CudaBackend::all_finite(ConstView x) {
+bool CudaBackend::all_finite(std::span<const ConstView> x) {
   count_kernel();
-  Grid grid = grid_for(x.numel());
-  grid.shared_bytes = sizeof(BlockSum<double>);
-  const DeviceArray<double> partial(stream(), grid.blocks.x);
-  dispatch_float(x.dtype, [&]<class T>(T) {
-    launch<count_not_finite_kernel<T>>(stream(), grid, x.numel(), x.as<T>(), partial.get());
-  });
-  return sum_on_host(stream_, grid.blocks.x, partial.get()) == 0;
+  return sum_of(stream_, NotFinite{}, x, x) == 0;
 }
 
 }  // namespace mcn::MCN_DEVICE_NAMESPACE

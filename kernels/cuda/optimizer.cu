@@ -1,17 +1,12 @@
-// The optimisers' updates, many tensors to a launch: a network has hundreds of small parameters, and a launch for each
-// would take longer than its work. A table of the tensors travels as the kernel's argument; a block takes a chunk of
-// one of them.
+// Updates of whole lists of parameters: the optimisers' and y += alpha x.
 #include <array>
 #include <cmath>
 
 #include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/device/tensor_list.h"
 
 namespace mcn::MCN_DEVICE_NAMESPACE {
 namespace {
-
-constexpr int block_threads = 256;
-constexpr int elements_of_thread = 8;
-constexpr int chunk = block_threads * elements_of_thread;
 
 // One parameter: its own tensor is state[0], then come the optimiser's.
 template <class T, int states>
@@ -22,42 +17,25 @@ struct Entry {
   T decay;
 };
 
-// Blocks [first_block[e], first_block[e + 1]) take the chunks of entry e.
 template <class Update>
 struct Table {
-  static constexpr int most = 64;
   Update update;
-  int count = 0;
-  unsigned first_block[most + 1] = {};
-  Entry<typename Update::Value, Update::states> entries[most] = {};
+  TensorList<Entry<typename Update::Value, Update::states>> list = {};
 };
 
-// A parameter's entry for a block, by halving.
 template <class Update>
-__device__ int entry_of_block(const Table<Update>& table) {
-  int first = 0, end = table.count;
-  while (end - first > 1) {
-    const int middle = (first + end) / 2;
-    if (blockIdx.x < table.first_block[middle])
-      end = middle;
-    else
-      first = middle;
-  }
-  return first;
-}
-
-template <class Update>
-__global__ void __launch_bounds__(block_threads) optimizer_step_kernel(Table<Update> table) {
+__global__ void __launch_bounds__(list_block_threads) update_list_kernel(Table<Update> table) {
   using T = typename Update::Value;
   constexpr int states = Update::states;
-  const int e = entry_of_block(table);
-  const auto& entry = table.entries[e];
-  const std::int64_t first = std::int64_t{blockIdx.x - table.first_block[e]} * chunk + threadIdx.x;
+  constexpr int elements_of_thread = list_elements_of_thread;
+  const int e = entry_of_block(table.list);
+  const auto& entry = table.list.entries[e];
+  const std::int64_t first = first_element_of(table.list, e);
   // Everything is read before the first store, so that all reads are under way together.
   T gradient[elements_of_thread], state[elements_of_thread][states];
 #pragma unroll
   for (int j = 0; j < elements_of_thread; ++j) {
-    const std::int64_t i = first + j * block_threads;
+    const std::int64_t i = first + j * list_block_threads;
     const bool inside = i < entry.size;
     gradient[j] = inside ? entry.gradient[i] : T{0};
 #pragma unroll
@@ -65,13 +43,24 @@ __global__ void __launch_bounds__(block_threads) optimizer_step_kernel(Table<Upd
   }
 #pragma unroll
   for (int j = 0; j < elements_of_thread; ++j) {
-    const std::int64_t i = first + j * block_threads;
+    const std::int64_t i = first + j * list_block_threads;
     table.update(entry.decay, gradient[j], state[j]);
     if (i >= entry.size) continue;
 #pragma unroll
     for (int s = 0; s < states; ++s) entry.state[s][i] = state[j][s];
   }
 }
+
+// state: y. The "gradient" is x.
+template <class T>
+struct AxpyUpdate {
+  using Value = T;
+  static constexpr int states = 1;
+  T alpha;
+
+  [[nodiscard]] T decay(double) const { return T{0}; }
+  __device__ void operator()(T, T x, T (&state)[states]) const { state[0] += alpha * x; }
+};
 
 // state: the parameter and its momentum buffer.
 template <class T>
@@ -128,25 +117,29 @@ std::size_t step_some(cudaStream_t stream, const Update& update, std::size_t beg
   // What a kernel's arguments may take on every GPU.
   static_assert(sizeof(Table<Update>) <= 4096);
   Table<Update> table{update};
-  unsigned blocks = 0;
   std::size_t i = begin;
-  for (; i < gradients.size() && table.count < Table<Update>::most; ++i) {
+  for (; i < gradients.size() && !table.list.full(); ++i) {
     if (states[0][i].dtype != dtype_of<T>()) break;
-    const std::int64_t size = states[0][i].numel();
-    if (size == 0) continue;
-    auto& entry = table.entries[table.count];
-    entry.gradient = gradients[i].as<T>();
+    if (states[0][i].numel() == 0) continue;
+    Entry<T, Update::states> entry{
+        gradients[i].as<T>(), {}, states[0][i].numel(), update.decay(weight_decay.empty() ? 0 : weight_decay[i])};
     for (std::size_t s = 0; s < Update::states; ++s) entry.state[s] = states[s][i].template as<T>();
-    entry.size = size;
-    entry.decay = update.decay(weight_decay[i]);
-    blocks += static_cast<unsigned>(ceil_div(size, chunk));
-    table.first_block[++table.count] = blocks;
+    table.list.add(entry);
   }
-  if (blocks > 0) launch<optimizer_step_kernel<Update>>(stream, {dim3(blocks), dim3(block_threads)}, table);
+  if (table.list.count > 0)
+    launch<update_list_kernel<Update>>(stream, {dim3(table.list.blocks()), dim3(list_block_threads)}, table);
   return i;
 }
 
 }  // namespace
+
+void CudaBackend::axpy(double alpha, std::span<const ConstView> x, std::span<const View> y) {
+  count_kernel();
+  for (std::size_t i = 0; i < y.size();)
+    i = dispatch_float(y[i].dtype, [&]<class T>(T) {
+      return step_some(stream(), AxpyUpdate<T>{static_cast<T>(alpha)}, i, {}, x, {y});
+    });
+}
 
 void CudaBackend::sgd_step(const SgdParams& params, std::span<const double> weight_decay,
                            std::span<const ConstView> gradients, std::span<const View> parameters,

@@ -18,12 +18,14 @@ void RefBackend::scale(double alpha, ConstView x, View y) {
   write(v, y);
 }
 
-void RefBackend::axpy(double alpha, ConstView x_view, View y_view) {
+void RefBackend::axpy(double alpha, std::span<const ConstView> xs, std::span<const View> ys) {
   count_kernel();
-  const Values x = read(x_view);
-  Values y = read(y_view);
-  for (std::size_t i = 0; i < y.size(); ++i) y[i] += alpha * x[i];
-  write(y, y_view);
+  for (std::size_t n = 0; n < ys.size(); ++n) {
+    const Values x = read(xs[n]);
+    Values y = read(ys[n]);
+    for (std::size_t i = 0; i < y.size(); ++i) y[i] += alpha * x[i];
+    write(y, ys[n]);
+  }
 }
 
 void RefBackend::add(ConstView a_view, ConstView b_view, View y_view) {
@@ -52,19 +54,22 @@ void RefBackend::relu_mask(ConstView y_view, ConstView g_view, View out_view) {
   write(out, out_view);
 }
 
-double RefBackend::dot(ConstView a_view, ConstView b_view) {
+double RefBackend::dot(std::span<const ConstView> as, std::span<const ConstView> bs) {
   count_kernel();
-  const Values a = read(a_view);
-  const Values b = read(b_view);
   double sum = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
+  for (std::size_t n = 0; n < as.size(); ++n) {
+    const Values a = read(as[n]);
+    const Values b = read(bs[n]);
+    for (std::size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
+  }
   return sum;
 }
 
-bool RefBackend::all_finite(ConstView x) {
+bool RefBackend::all_finite(std::span<const ConstView> xs) {
   count_kernel();
-  for (const double v : read(x))
-    if (!std::isfinite(v)) return false;
+  for (const ConstView& x : xs)
+    for (const double v : read(x))
+      if (!std::isfinite(v)) return false;
   return true;
 }
 

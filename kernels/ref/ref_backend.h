@@ -34,12 +34,12 @@ class RefBackend final : public Backend {
 
   void fill(double value, View y) override;
   void scale(double alpha, ConstView x, View y) override;
-  void axpy(double alpha, ConstView x, View y) override;
+  void axpy(double alpha, std::span<const ConstView> x, std::span<const View> y) override;
   void add(ConstView a, ConstView b, View y) override;
   void relu(ConstView x, View y) override;
   void relu_mask(ConstView y, ConstView g, View out) override;
-  double dot(ConstView a, ConstView b) override;
-  bool all_finite(ConstView x) override;
+  double dot(std::span<const ConstView> a, std::span<const ConstView> b) override;
+  bool all_finite(std::span<const ConstView> x) override;
 
   void gemm(bool transpose_a, bool transpose_b, ConstView a, ConstView b, View c, Mode) override;
   void add_bias(ConstView bias, View y) override;

@@ -61,12 +61,12 @@ class GuardedBackend final : public Backend {
 
   void fill(double value, View y) override { run().fill(value, y); }
   void scale(double alpha, ConstView x, View y) override { run().scale(alpha, x, y); }
-  void axpy(double alpha, ConstView x, View y) override { run().axpy(alpha, x, y); }
+  void axpy(double alpha, std::span<const ConstView> x, std::span<const View> y) override { run().axpy(alpha, x, y); }
   void add(ConstView a, ConstView b, View y) override { run().add(a, b, y); }
   void relu(ConstView x, View y) override { run().relu(x, y); }
   void relu_mask(ConstView y, ConstView g, View out) override { run().relu_mask(y, g, out); }
-  double dot(ConstView a, ConstView b) override { return run().dot(a, b); }
-  bool all_finite(ConstView x) override { return run().all_finite(x); }
+  double dot(std::span<const ConstView> a, std::span<const ConstView> b) override { return run().dot(a, b); }
+  bool all_finite(std::span<const ConstView> x) override { return run().all_finite(x); }
 
   void gemm(bool ta, bool tb, ConstView a, ConstView b, View c, Mode m) override { run().gemm(ta, tb, a, b, c, m); }
   void add_bias(ConstView bias, View y) override { run().add_bias(bias, y); }
