@@ -2,6 +2,9 @@
 // before it, and for nothing else.
 #include "kernels/simt/runtime.h"
 
+#include <sys/mman.h>
+
+#include <algorithm>
 #include <cstdlib>
 #include <deque>
 #include <exception>
@@ -11,6 +14,7 @@
 #include <new>
 #include <set>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -38,11 +42,20 @@ struct SimtEvent {
   unsigned long long position = 0;
 };
 
+namespace {
+
+struct Allocation {
+  std::size_t bytes;
+  bool reserved;  // address space only, of dry mode
+};
+
+}  // namespace
+
 struct SimtGraph {
   ~SimtGraph();
   std::vector<Work> work;
-  std::unordered_map<void*, std::size_t> memory;  // of its allocations, at fixed addresses as long as it lives
-  std::set<void*> kept;                           // of those, what it does not free
+  std::unordered_map<void*, Allocation> memory;  // of its allocations, at fixed addresses as long as it lives
+  std::set<void*> kept;                          // of those, what it does not free
 };
 
 struct SimtGraphExec {
@@ -55,14 +68,17 @@ namespace {
 
 struct Device {
   std::set<SimtStream*> streams;
-  std::unordered_map<void*, std::size_t> allocations;
-  std::unordered_map<void*, std::size_t> graph_memory;  // freed with the graph
+  std::unordered_map<void*, Allocation> allocations;
+  std::unordered_map<void*, Allocation> graph_memory;  // freed with the graph
   std::size_t in_use = 0;
+  std::size_t peak = 0;
   std::size_t limit = 0;
   mcn::simt::Order order = mcn::simt::Order::forward;
   std::set<std::string, std::less<>> kernels;
   std::string fault;
   cudaError_t last = cudaSuccess;
+  bool dry = false;
+  std::vector<mcn::simt::LaunchRecord> launches;
 };
 
 Device& device() {
@@ -106,19 +122,32 @@ cudaError_t put(SimtStream* stream, Work work) {
   if (stream->queue.size() >= longest_queue) run_until(*stream, stream->put);
   stream->queue.push_back(std::move(work));
   ++stream->put;
+  if (device().dry) run_until(*stream, stream->put);
   return result(cudaSuccess);
+}
+
+void poison(void* p, const Allocation& allocation) {
+  if (!allocation.reserved) std::memset(p, 0xFF, allocation.bytes);
+}
+
+void give_back(void* p, const Allocation& allocation) {
+  if (allocation.reserved)
+    munmap(p, allocation.bytes);
+  else
+    std::free(p);
 }
 
 void release(void* p) {
   if (const auto found = device().graph_memory.find(p); found != device().graph_memory.end()) {
-    std::memset(p, 0xFF, found->second);
+    poison(p, found->second);
     return;
   }
   const auto found = device().allocations.find(p);
   if (found == device().allocations.end()) throw std::runtime_error("[simt] free of memory that is not allocated");
-  device().in_use -= found->second;
+  const Allocation allocation = found->second;
+  device().in_use -= allocation.bytes;
   device().allocations.erase(found);
-  std::free(p);
+  give_back(p, allocation);
 }
 
 // To the byte, so that AddressSanitizer sees the first store past the end; std::aligned_alloc wants whole multiples.
@@ -128,13 +157,19 @@ void* aligned(std::size_t bytes) {
   return posix_memalign(&memory, alignment, bytes) == 0 ? memory : nullptr;
 }
 
+// Addresses without memory behind them: a store or load by mistake is a fault.
+void* reserve(std::size_t bytes) {
+  void* p = mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  return p == MAP_FAILED ? nullptr : p;
+}
+
 }  // namespace
 
 SimtGraph::~SimtGraph() {
-  for (const auto& [p, bytes] : memory) {
-    device().in_use -= bytes;
+  for (const auto& [p, allocation] : memory) {
+    device().in_use -= allocation.bytes;
     device().graph_memory.erase(p);
-    std::free(p);
+    give_back(p, allocation);
   }
 }
 
@@ -212,17 +247,20 @@ cudaError_t cudaMallocAsync(void** p, std::size_t bytes, cudaStream_t stream) {
   if (bytes == 0) return result(cudaSuccess);
   const auto fits = [&] { return device().limit == 0 || device().in_use + bytes <= device().limit; };
   if (!fits() && stream != nullptr) run_until(*stream, stream->put);  // what it frees may be enough
-  void* memory = fits() ? aligned(bytes) : nullptr;
+  const bool dry = device().dry;
+  void* memory = !fits() ? nullptr : dry ? reserve(bytes) : aligned(bytes);
   if (memory == nullptr) return result(cudaErrorMemoryAllocation);
   *p = memory;
   device().in_use += bytes;
+  device().peak = std::max(device().peak, device().in_use);
+  const Allocation allocation{bytes, dry};
   if (stream != nullptr && stream->capture != nullptr) {
-    stream->capture->memory[memory] = device().graph_memory[memory] = bytes;
+    stream->capture->memory[memory] = device().graph_memory[memory] = allocation;
     stream->capture->kept.insert(memory);
-    return put(stream, [memory, bytes] { std::memset(memory, 0xFF, bytes); });
+    return put(stream, [memory, allocation] { poison(memory, allocation); });
   }
-  std::memset(memory, 0xFF, bytes);
-  device().allocations[memory] = bytes;
+  poison(memory, allocation);
+  device().allocations[memory] = allocation;
   return result(cudaSuccess);
 }
 
@@ -236,7 +274,7 @@ cudaError_t cudaFreeAsync(void* p, cudaStream_t stream) {
   if (stream != nullptr && stream->capture != nullptr) {
     const auto found = stream->capture->memory.find(p);
     if (found != stream->capture->memory.end() && stream->capture->kept.erase(p) == 1)
-      return put(stream, [memory = found->first, bytes = found->second] { std::memset(memory, 0xFF, bytes); });
+      return put(stream, [memory = found->first, allocation = found->second] { poison(memory, allocation); });
     device().fault = "[simt] a capture frees memory from before it";
     return result(cudaErrorLaunchFailure);
   }
@@ -253,16 +291,23 @@ cudaError_t cudaFreeHost(void* p) {
   return cudaSuccess;
 }
 
-cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
   const std::lock_guard guard(lock());
   if (bytes == 0) return result(cudaSuccess);
-  return put(stream, [=] { std::memmove(to, from, bytes); });
+  return put(stream, [=] {
+    if (!device().dry || kind == cudaMemcpyHostToHost)
+      std::memmove(to, from, bytes);
+    else if (kind == cudaMemcpyDeviceToHost)
+      std::memset(to, 0, bytes);
+  });
 }
 
 cudaError_t cudaMemsetAsync(void* p, int value, std::size_t bytes, cudaStream_t stream) {
   const std::lock_guard guard(lock());
   if (bytes == 0) return result(cudaSuccess);
-  return put(stream, [=] { std::memset(p, value, bytes); });
+  return put(stream, [=] {
+    if (!device().dry) std::memset(p, value, bytes);
+  });
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
@@ -380,6 +425,10 @@ namespace mcn::simt {
 cudaError_t enqueue(cudaStream_t stream, Launch launch) {
   const std::lock_guard guard(lock());
   return put(stream, [launch = std::move(launch)] {
+    if (device().dry) {
+      device().launches.push_back({std::string(launch.kernel), launch.grid, launch.block, launch.shared_bytes});
+      return;
+    }
     auto& kernels = device().kernels;
     if (!kernels.contains(launch.kernel)) kernels.emplace(launch.kernel);
     run_grid(launch, device().order);
@@ -410,6 +459,24 @@ void clear_fault() {
 void set_memory_limit(std::size_t bytes) {
   const std::lock_guard guard(lock());
   device().limit = bytes;
+}
+
+void set_dry(bool dry) {
+  const std::lock_guard guard(lock());
+  for (SimtStream* stream : device().streams) run_until(*stream, stream->put);
+  device().dry = dry;
+  device().launches.clear();
+  device().peak = device().in_use;
+}
+
+std::vector<LaunchRecord> launches() {
+  const std::lock_guard guard(lock());
+  return std::exchange(device().launches, {});
+}
+
+std::size_t memory_peak() {
+  const std::lock_guard guard(lock());
+  return device().peak;
 }
 
 }  // namespace mcn::simt
