@@ -14,6 +14,7 @@ namespace mcn::MCN_DEVICE_NAMESPACE {
 namespace {
 
 constexpr int block_threads = 128;
+constexpr int least_blocks = 4;  // that a multiprocessor must have room for: left alone, the compiler spills for more
 constexpr int tile_anchors = 16;
 constexpr int tile_candidates = 64;
 constexpr int chunk = 32;
@@ -128,7 +129,7 @@ struct Softmax {
 
 // partial[split * rows + i]: the softmax of anchor i over a split; positive[i]: its logit with its own key.
 template <class T>
-__global__ void __launch_bounds__(block_threads)
+__global__ void __launch_bounds__(block_threads, least_blocks)
     info_nce_kernel(Problem<T> p, std::int64_t share, Softmax* partial, double* positive) {
   auto& vectors = shared<Vectors<T>>();
   const std::int64_t i0 = std::int64_t{blockIdx.x} * tile_anchors;
@@ -137,7 +138,9 @@ __global__ void __launch_bounds__(block_threads)
   Softmax softmax[of_anchors];
   for (std::int64_t j0 = begin; j0 < end; j0 += tile_candidates) {
     const Logits<T, false> l(p, i0, j0, vectors);
+#pragma unroll
     for (int a = 0; a < of_anchors; ++a)
+#pragma unroll
       for (int b = 0; b < of_candidates; ++b) {
         const std::int64_t i = i0 + l.anchor_of(a), j = j0 + l.candidate_of(b);
         if (!p.counts(i, j)) continue;
@@ -146,14 +149,18 @@ __global__ void __launch_bounds__(block_threads)
         if (i == j) positive[i] = logit;
       }
   }
+#pragma unroll
   for (int a = 0; a < of_anchors; ++a) {
 #pragma unroll
     for (int mask = 8; mask > 0; mask /= 2) {
       const Softmax other{__shfl_xor_sync(all_lanes, softmax[a].most, mask),
                           __shfl_xor_sync(all_lanes, softmax[a].sum, mask)};
-      // In the order of lanes on both sides, so that both get the same bits.
-      Softmax low = threadIdx.x % 32 & mask ? other : softmax[a];
-      low.merge(threadIdx.x % 32 & mask ? softmax[a] : other);
+      // In the order of lanes on both sides, so that both get the same bits. A choice between the two as a whole would
+      // put them into local memory.
+      const Softmax own = softmax[a];
+      const bool upper = (threadIdx.x % 32 & mask) != 0;
+      Softmax low{upper ? other.most : own.most, upper ? other.sum : own.sum};
+      low.merge({upper ? own.most : other.most, upper ? own.sum : other.sum});
       softmax[a] = low;
     }
     const std::int64_t i = i0 + Logits<T, false>::anchor_of(a);
@@ -175,7 +182,7 @@ __global__ void info_nce_merge_kernel(std::int64_t rows, int splits, const Softm
 
 // partial[split * rows + i]: sum of softmax times the logit's tangent; positive_dot[i]: the tangent of its own logit.
 template <class T>
-__global__ void __launch_bounds__(block_threads)
+__global__ void __launch_bounds__(block_threads, least_blocks)
     info_nce_jvp_kernel(Problem<T> p, std::int64_t share, const T* lse, double* partial, double* positive_dot) {
   auto& vectors = shared<Vectors<T>>();
   const std::int64_t i0 = std::int64_t{blockIdx.x} * tile_anchors;
@@ -184,7 +191,9 @@ __global__ void __launch_bounds__(block_threads)
   double sums[of_anchors] = {};
   for (std::int64_t j0 = begin; j0 < end; j0 += tile_candidates) {
     const Logits<T, true> l(p, i0, j0, vectors);
+#pragma unroll
     for (int a = 0; a < of_anchors; ++a)
+#pragma unroll
       for (int b = 0; b < of_candidates; ++b) {
         const std::int64_t i = i0 + l.anchor_of(a), j = j0 + l.candidate_of(b);
         if (!p.counts(i, j)) continue;
@@ -194,6 +203,7 @@ __global__ void __launch_bounds__(block_threads)
         if (i == j) positive_dot[i] = dot;
       }
   }
+#pragma unroll
   for (int a = 0; a < of_anchors; ++a) {
     const double sum = sum_of_sixteen(sums[a]);
     const std::int64_t i = i0 + Logits<T, true>::anchor_of(a);
@@ -226,7 +236,9 @@ __device__ void logit_cotangents(const Problem<T>& p, const Cotangents<T>& in, s
   const double scale = p.inverse_temperature / static_cast<double>(p.rows);
   const double bar = in.loss_bar == nullptr ? 0.0 : static_cast<double>(*in.loss_bar) * scale;
   const double bar_dot = in.loss_bar_dot == nullptr ? 0.0 : static_cast<double>(*in.loss_bar_dot) * scale;
+#pragma unroll
   for (int a = 0; a < of_anchors; ++a)
+#pragma unroll
     for (int b = 0; b < of_candidates; ++b) {
       const std::int64_t i = i0 + l.anchor_of(a), j = j0 + l.candidate_of(b);
       double g = 0, g_dot = 0;
@@ -249,7 +261,7 @@ __device__ void logit_cotangents(const Problem<T>& p, const Cotangents<T>& in, s
 // partial[(split * rows + i) * size + c]: a split's part of anchor i's cotangent. A thread adds to the same elements in
 // every tile.
 template <class T, bool dots>
-__global__ void __launch_bounds__(block_threads)
+__global__ void __launch_bounds__(block_threads, least_blocks)
     info_nce_anchor_kernel(Problem<T> p, Cotangents<T> in, std::int64_t share, T* partial) {
   auto& s = shared<Shared<T>>();
   const std::int64_t i0 = std::int64_t{blockIdx.x} * tile_anchors;
@@ -276,7 +288,7 @@ __global__ void __launch_bounds__(block_threads)
 
 // partial[(split * rows + j) * size + c]: a split's part of key j's cotangent.
 template <class T, bool dots>
-__global__ void __launch_bounds__(block_threads)
+__global__ void __launch_bounds__(block_threads, least_blocks)
     info_nce_key_kernel(Problem<T> p, Cotangents<T> in, std::int64_t share, T* partial) {
   auto& s = shared<Shared<T>>();
   const std::int64_t j0 = std::int64_t{blockIdx.x} * tile_candidates;
