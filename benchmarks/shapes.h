@@ -40,6 +40,20 @@ struct NormCase {
   int count = 1;
 };
 
+/// A matrix product op(a) op(b), op(a): m x k, op(b): k x n.
+struct GemmCase {
+  std::string name;
+  bool transpose_a, transpose_b;
+  std::int64_t m, n, k;
+
+  [[nodiscard]] Shape a() const { return transpose_a ? Shape{k, m} : Shape{m, k}; }
+  [[nodiscard]] Shape b() const { return transpose_b ? Shape{n, k} : Shape{k, n}; }
+  [[nodiscard]] Shape c() const { return {m, n}; }
+  [[nodiscard]] double flops() const {
+    return 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
+  }
+};
+
 /// Every distinct convolution of R(2+1)D with `blocks` blocks a stage; midplanes as in torchvision.
 /// width multiplies the channels of every stage and of the stem, as the models' own option does.
 inline std::vector<ConvCase> r2plus1d_convs(std::int64_t batch, std::int64_t frames, std::int64_t size, double width,
@@ -101,6 +115,23 @@ inline std::vector<NormCase> r2plus1d_18_norms(std::int64_t batch, std::int64_t 
   return norms_of(r2plus1d_18_convs(batch, frames, size));
 }
 
+/// The products of the heads at their real widths, and large ones that are all arithmetic.
+inline std::vector<GemmCase> gemms() {
+  return {
+      {"fc_feat", false, true, 256, 128, 512},
+      {"fc_feat, x_bar", false, false, 256, 512, 128},
+      {"fc_feat, w_bar", true, false, 128, 512, 256},
+      {"similarities", false, true, 64, 2112, 128},
+      {"square 2048", false, false, 2048, 2048, 2048},
+      {"square 2048, a^T", true, false, 2048, 2048, 2048},
+      {"square 2048, b^T", false, true, 2048, 2048, 2048},
+      {"square 2048, both", true, true, 2048, 2048, 2048},
+      {"few columns", false, false, 4096, 8, 512},
+      {"few columns, a^T", true, false, 4096, 8, 512},
+      {"few columns, both", true, true, 4096, 8, 512},
+  };
+}
+
 /// The same kernel, channels and parity of extents on few positions: what a slow reference can follow.
 inline ConvCase scaled_down(ConvCase c) {
   const auto shrink = [](std::int64_t extent, std::int64_t most) {
@@ -125,6 +156,7 @@ inline std::vector<ConvCase> odd_convs() {
       {"padding past the input", {1, 2, 2, 2, 3}, {4, 5, 5, 5, 3}, {{1, 1, 1}, {3, 3, 3}}},
       {"even kernel", {2, 3, 6, 6, 7}, {9, 2, 4, 4, 7}, {{1, 2, 2}, {1, 1, 2}}},
       {"width 0.25", {3, 4, 8, 8, 16}, {36, 1, 3, 3, 16}, {{1, 1, 1}, {0, 1, 1}}},
+      {"odd channels, larger than a tile", {1, 1, 9, 9, 33}, {65, 1, 1, 1, 33}, {{1, 1, 1}, {0, 0, 0}}},
       {"nine hundred and twenty-one", {1, 2, 3, 3, 921}, {13, 3, 1, 1, 921}, {{1, 1, 1}, {1, 0, 0}}},
   };
 }
