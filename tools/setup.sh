@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs what the build needs from Debian 12 or Ubuntu 24.04: tools/setup.sh [--test]
+# Installs what the build needs from Debian 12 or Ubuntu 24.04: tools/setup.sh [--test] [--cuda]
 #   --test  also what only the tests need
+#   --cuda  also the disassembler that tools/kernel_report reads CUDA kernels with, into build-cuda/cuda-tools
 # Does nothing when all is there. Uses sudo when it is not run as root.
 set -euo pipefail
 
@@ -15,15 +16,37 @@ die() {
 }
 
 packages=("${build_packages[@]}")
-case "$#:${1-}" in
-  0:) ;;
-  1:--test) packages+=("${test_packages[@]}") ;;
-  1:--help | 1:-h)
-    sed -n '2,4s/^# //p' "$0"
-    exit 0
-    ;;
-  *) die "usage: tools/setup.sh [--test]" ;;
-esac
+cuda=false
+for argument; do
+  case "$argument" in
+    --test) packages+=("${test_packages[@]}") ;;
+    --cuda)
+      cuda=true
+      packages+=(python3-venv)
+      ;;
+    --help | -h)
+      sed -n '2,5s/^# //p' "$0"
+      exit 0
+      ;;
+    *) die "usage: tools/setup.sh [--test] [--cuda]" ;;
+  esac
+done
+
+# nvcc needs neither of them, and some toolkits come without.
+install_cuda_tools() {
+  local tools
+  tools="$(cd "$(dirname "$0")/.." && pwd)/build-cuda/cuda-tools"
+  if command -v cuobjdump nvdisasm >/dev/null && cuobjdump --version >/dev/null && nvdisasm --version >/dev/null; then
+    echo "setup: cuobjdump and nvdisasm are there"
+  elif compgen -G "$tools/lib/python3*/site-packages/nvidia/*/bin/nvdisasm" >/dev/null; then
+    echo "setup: cuobjdump and nvdisasm are in build-cuda/cuda-tools"
+  else
+    echo "setup: installing cuobjdump and nvdisasm into build-cuda/cuda-tools"
+    /usr/bin/python3 -m venv "$tools"
+    "$tools/bin/pip" -q --disable-pip-version-check install nvidia-cuda-cuobjdump nvidia-cuda-nvdisasm ||
+      die "pip could not install nvidia-cuda-cuobjdump and nvidia-cuda-nvdisasm; see its messages above"
+  fi
+}
 
 command -v dpkg-query >/dev/null && command -v apt-get >/dev/null ||
   die "apt is missing; this script knows Debian and Ubuntu. Install the equivalents of: ${packages[*]}"
@@ -38,6 +61,7 @@ for package in "${packages[@]}"; do
 done
 if ((${#missing[@]} == 0)); then
   echo "setup: all ${#packages[@]} packages are there"
+  if $cuda; then install_cuda_tools; fi
   exit 0
 fi
 
@@ -57,4 +81,5 @@ fi
 for package in "${missing[@]}"; do
   is_installed "$package" || die "$package is still missing after apt-get installed it"
 done
+if $cuda; then install_cuda_tools; fi
 echo "setup: done"
