@@ -117,13 +117,14 @@ class CudaBackend final : public Backend {
                   std::span<const View> parameters, std::span<const View> first_moments,
                   std::span<const View> second_moments) override;
 
+  /// Where its kernels go: for events around them.
+  [[nodiscard]] cudaStream_t stream() const { return stream_.get(); }
+
  protected:
   void* allocate_impl(std::size_t bytes) override;
   void release_impl(void* p, std::size_t bytes) noexcept override;
 
  private:
-  [[nodiscard]] cudaStream_t stream() const { return stream_.get(); }
-
   Stream stream_;
   Precision precision_ = Precision::fp32;
 };

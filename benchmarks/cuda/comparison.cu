@@ -1,0 +1,255 @@
+// The comparison: one set of operands for the backend and its peer, verified on the whole result, then timed.
+#include <cmath>
+#include <optional>
+#include <vector>
+
+#include "benchmarks/cuda/comparison.h"
+#include "benchmarks/cuda/gpu_timer.h"
+#include "benchmarks/cuda/peers.h"
+#include "engine/device.h"
+#include "kernels/cuda/cuda_backend.h"
+
+namespace mcn::bench {
+namespace {
+
+using namespace cuda;  // NOLINT(google-build-using-namespace)
+
+CudaBackend& gpu() { return static_cast<CudaBackend&>(open_device("cuda")); }
+
+/// Memory of a backend, with values in [-1, 1) that depend on the seed alone.
+class Buffer {
+ public:
+  Buffer(Backend& backend, const Shape& shape, unsigned seed)
+      : backend_(backend), bytes_(static_cast<std::size_t>(shape.numel()) * sizeof(float)) {
+    view_ = {backend.allocate(bytes_), DType::f32, shape};
+    std::vector<float> host(static_cast<std::size_t>(shape.numel()));
+    std::uint32_t state = seed * 2654435761U + 1;
+    for (float& v : host) {
+      state = state * 1664525U + 1013904223U;
+      v = static_cast<float>(state >> 8) / 8388608.0F - 1.0F;
+    }
+    backend.copy_from_host(host.data(), view_);
+  }
+  ~Buffer() { backend_.release(view_.data, bytes_); }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+
+  [[nodiscard]] const View& view() const { return view_; }
+  [[nodiscard]] const float* data() const { return view_.as<float>(); }
+
+ private:
+  Backend& backend_;
+  std::size_t bytes_;
+  View view_;
+};
+
+/// Operands by number; the result is the last one.
+class Operands {
+ public:
+  Operands(Backend& backend, const std::vector<Shape>& shapes) {
+    for (const Shape& shape : shapes)
+      buffers_.push_back(std::make_unique<Buffer>(backend, shape, static_cast<unsigned>(buffers_.size())));
+  }
+  [[nodiscard]] const View& operator[](std::size_t i) const { return buffers_[i]->view(); }
+  [[nodiscard]] const float* data(std::size_t i) const { return buffers_[i]->data(); }
+  [[nodiscard]] const View& result() const { return buffers_.back()->view(); }
+
+ private:
+  std::vector<std::unique_ptr<Buffer>> buffers_;
+};
+
+using Kernel = std::function<void(Backend&, const Operands&)>;
+
+constexpr const char* name_of(Number number) {
+  return number == Number::fp32 ? "fp32" : number == Number::tf32 ? "tf32" : "bf16";
+}
+
+Precision precision_of(Number number) {
+  return number == Number::fp32 ? Precision::fp32 : number == Number::tf32 ? Precision::tf32 : Precision::bf16;
+}
+
+// Of the Frobenius norm. float32: sums of up to 10^4 products in two orders. The others: both sides round both factors
+// to 11 or 8 significant bits, and cuDNN rounds its BF16 results as well.
+constexpr double tolerance_of(Number number) {
+  return number == Number::fp32 ? 1e-5 : number == Number::tf32 ? 0x1p-10 : 0x1p-6;
+}
+
+class Comparison {
+ public:
+  Comparison(const Settings& settings, const std::function<void(const Row&)>& done)
+      : settings_(settings),
+        done_(done),
+        l2_bytes_(describe_gpu().l2_bytes),
+        timer_(gpu().stream(), l2_bytes_),
+        cudnn_(gpu().stream()),
+        cublas_(gpu().stream()) {}
+
+  void conv(const std::string& network, const shapes::ConvCase& c) {
+    static constexpr std::pair<Map, const char*> maps[] = {
+        {Map::fprop, "conv3d_fprop"}, {Map::dgrad, "conv3d_dgrad"}, {Map::wgrad, "conv3d_wgrad"}};
+    for (const auto& [map, family] : maps) {
+      const Shape out = map == Map::fprop ? c.y() : map == Map::dgrad ? c.x : c.w;
+      const std::vector<Shape> shapes{c.x, c.w, c.y(), out};
+      const Kernel kernel = [&, which = map](Backend& k, const Operands& o) {
+        if (which == Map::fprop) k.conv3d_fprop(c.params, o[0], o[1], o[3], Mode::overwrite);
+        if (which == Map::dgrad) k.conv3d_dgrad(c.params, o[2], o[1], o[3], Mode::overwrite);
+        if (which == Map::wgrad) k.conv3d_wgrad(c.params, o[0], o[2], o[3], Mode::overwrite);
+      };
+      std::optional<Operands> operands;
+      for (const Number number : {Number::fp32, Number::tf32, Number::bf16}) {
+        Row row = row_of(family, network + "/" + c.name, number, c.flops(), {c.x, c.w, c.y()});
+        if (!wanted(row)) continue;
+        if (!operands) operands.emplace(gpu(), shapes);
+        gpu().set_precision(precision_of(number));
+        const auto peer =
+            cudnn_.conv(map, number, c, operands->data(0), operands->data(1), operands->data(2), row.note);
+        compare(row, shapes, *operands, kernel, "cuDNN", peer.get());
+        gpu().set_precision(Precision::fp32);
+      }
+    }
+  }
+
+  void norm(const std::string& network, const shapes::NormCase& c) {
+    const Shape a{c.rows, c.channels}, s{c.channels};
+    const BatchNormParams p{.eps = 1e-5, .relu = false, .batch_statistics = true};
+    {
+      Row row = row_of("batch_norm_forward", network + "/" + c.name, Number::fp32, 0, {a, a});
+      if (wanted(row)) {
+        const std::vector<Shape> shapes{a, s, s, s, s, a};
+        const Operands o(gpu(), shapes);
+        const auto peer = cudnn_.norm_forward(c.rows, c.channels, p.eps, o.data(0), o.data(1), o.data(2), row.note);
+        compare(
+            row, shapes, o,
+            [p](Backend& k, const Operands& v) { k.batch_norm_forward(p, v[0], v[1], v[2], {}, v[5], v[3], v[4]); },
+            "cuDNN", peer.get());
+      }
+    }
+    {
+      Row row = row_of("batch_norm_vjp", network + "/" + c.name, Number::fp32, 0, {a, a, a});
+      if (!wanted(row)) return;
+      // x, gamma, beta, mean, rstd, y, y_bar, gamma_bar, beta_bar, x_bar: statistics are those of x.
+      const std::vector<Shape> shapes{a, s, s, s, s, a, a, s, s, a};
+      const auto prepare = [p](Backend& k, const Operands& v) {
+        k.batch_norm_forward(p, v[0], v[1], v[2], {}, v[5], v[3], v[4]);
+      };
+      const Operands o(gpu(), shapes);
+      prepare(gpu(), o);
+      const auto peer =
+          cudnn_.norm_vjp(c.rows, c.channels, p.eps, o.data(0), o.data(1), o.data(3), o.data(4), o.data(6), row.note);
+      compare(
+          row, shapes, o,
+          [p](Backend& k, const Operands& v) {
+            k.batch_norm_vjp(p, {v[0], v[1], v[3], v[4], {}}, v[6], {v[9], v[7], v[8], {}});
+          },
+          "cuDNN", peer.get(), prepare);
+    }
+  }
+
+  void gemm(const shapes::GemmCase& c) {
+    Row row = row_of("gemm", c.name, Number::fp32, c.flops(), {c.a(), c.b(), c.c()});
+    if (!wanted(row)) return;
+    const std::vector<Shape> shapes{c.a(), c.b(), c.c()};
+    const Operands o(gpu(), shapes);
+    const auto peer = cublas_.gemm(c, o.data(0), o.data(1));
+    compare(
+        row, shapes, o,
+        [c](Backend& k, const Operands& v) { k.gemm(c.transpose_a, c.transpose_b, v[0], v[1], v[2], Mode::overwrite); },
+        "cuBLAS", peer.get());
+  }
+
+ private:
+  static Row row_of(const std::string& family, const std::string& name, Number number, double flops,
+                    const std::vector<Shape>& operands) {
+    Row row;
+    row.family = family;
+    row.name = name;
+    row.number = name_of(number);
+    row.flops = flops;
+    for (const Shape& shape : operands) row.bytes += static_cast<double>(shape.numel()) * sizeof(float);
+    row.tolerance = tolerance_of(number);
+    return row;
+  }
+
+  [[nodiscard]] bool wanted(const Row& row) const {
+    return (row.family + "/" + row.name + "/" + row.number).find(settings_.filter) != std::string::npos;
+  }
+
+  // Without a peer the cpu backend, which is tested against the oracle, says what is right.
+  void compare(Row& row, const std::vector<Shape>& shapes, const Operands& operands, const Kernel& kernel,
+               const char* peer_name, PeerCall* peer, const Kernel& prepare = nullptr) {
+    kernel(gpu(), operands);
+    const View& result = operands.result();
+    if (peer != nullptr) {
+      row.peer = peer_name;
+      peer->run();
+      row.error = relative_error(result, {peer->result(), DType::f32, result.shape});
+    } else {
+      Backend& cpu = open_device("cpu");
+      const Operands same(cpu, shapes);
+      if (prepare) prepare(cpu, same);
+      kernel(cpu, same);
+      std::vector<float> host(static_cast<std::size_t>(result.numel()));
+      cpu.copy_to_host(same.result(), host.data());
+      const Buffer expected(gpu(), result.shape, 0);
+      gpu().copy_from_host(host.data(), expected.view());
+      row.error = relative_error(result, expected.view());
+      row.note = "cpu instead of " + std::string(peer_name) + ": " + row.note;
+    }
+    row.ok = row.error <= row.tolerance;
+    if (row.ok) {
+      row.own_ms = timer_.median_ms(settings_.runs, [&] { kernel(gpu(), operands); });
+      if (peer != nullptr) row.peer_ms = timer_.median_ms(settings_.runs, [&] { peer->run(); });
+    }
+    done_(row);
+  }
+
+  // |x - y| / |y|; x is overwritten. A NaN in either gives a NaN.
+  static double relative_error(const View& x, const ConstView& y) {
+    gpu().axpy(-1, y, x);
+    return std::sqrt(gpu().dot(x, x) / gpu().dot(y, y));
+  }
+
+  Settings settings_;
+  std::function<void(const Row&)> done_;
+  std::size_t l2_bytes_;
+  GpuTimer timer_;
+  Cudnn cudnn_;
+  Cublas cublas_;
+};
+
+}  // namespace
+
+Gpu describe_gpu() {
+  (void)gpu();  // says why, where there is none
+  Gpu g;
+  cudaDeviceProp properties{};
+  MCN_CUDA(cudaGetDeviceProperties(&properties, 0));
+  g.name = static_cast<const char*>(properties.name);
+  g.major = properties.major;
+  g.minor = properties.minor;
+  g.multiprocessors = properties.multiProcessorCount;
+  g.l2_bytes = static_cast<std::size_t>(properties.l2CacheSize);
+  int khz = 0;
+  MCN_CUDA(cudaDeviceGetAttribute(&khz, cudaDevAttrClockRate, 0));
+  g.clock_mhz = khz / 1000;
+  MCN_CUDA(cudaDeviceGetAttribute(&khz, cudaDevAttrMemoryClockRate, 0));
+  g.memory_clock_mhz = khz / 1000;
+  MCN_CUDA(cudaDriverGetVersion(&g.driver));
+  MCN_CUDA(cudaRuntimeGetVersion(&g.runtime));
+  g.cudnn = Cudnn::version();
+  g.cublas = Cublas::version();
+  return g;
+}
+
+void compare_all(const Settings& settings, const std::function<void(const Row&)>& done) {
+  Comparison comparison(settings, done);
+  const std::vector<shapes::ConvCase> large = shapes::r2plus1d_18_convs(4, 16, 112);
+  const std::vector<shapes::ConvCase> small = shapes::small_convs();
+  for (const shapes::ConvCase& c : large) comparison.conv("r2plus1d_18", c);
+  for (const shapes::ConvCase& c : small) comparison.conv("small", c);
+  for (const shapes::NormCase& c : shapes::norms_of(large)) comparison.norm("r2plus1d_18", c);
+  for (const shapes::NormCase& c : shapes::norms_of(small)) comparison.norm("small", c);
+  for (const shapes::GemmCase& c : shapes::gemms()) comparison.gemm(c);
+}
+
+}  // namespace mcn::bench
