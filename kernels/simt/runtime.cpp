@@ -21,6 +21,11 @@ namespace {
 
 using Work = std::function<void()>;
 
+struct Allocation {
+  std::size_t bytes;
+  bool reserved;  // address space only, of dry mode
+};
+
 // One lock for everything: the layer is for testing. Recursive, because work that runs waits for other streams' work.
 std::recursive_mutex& lock() {
   static std::recursive_mutex mutex;
@@ -41,15 +46,6 @@ struct SimtEvent {
   SimtStream* stream = nullptr;  // of the latest record
   unsigned long long position = 0;
 };
-
-namespace {
-
-struct Allocation {
-  std::size_t bytes;
-  bool reserved;  // address space only, of dry mode
-};
-
-}  // namespace
 
 struct SimtGraph {
   ~SimtGraph();

@@ -4,10 +4,9 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "engine/device.h"
 #include "meta/maml.h"
 #include "models/video_resnet.h"
-#include "tests/catch.h"
+#include "tests/device_here.h"
 
 namespace mcn {
 namespace {
@@ -122,6 +121,10 @@ TEST_CASE("gradients and K=2 meta-gradients agree with PyTorch in float64", "[go
 
 TEST_CASE("gradients and K=2 meta-gradients on simt agree with PyTorch in float64", "[golden][slow]") {
   compare_with_pytorch("simt");
+}
+
+TEST_CASE("cuda has gradients and K=2 meta-gradients that agree with PyTorch in float64", "[golden][cuda]") {
+  if (test::device_here("cuda")) compare_with_pytorch("cuda");
 }
 
 }  // namespace mcn
