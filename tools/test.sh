@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The whole check of a change: set-up, build, format, clang-tidy, sanitizers, then the suite. tools/test.sh [--quick]
-#   --quick  without clang-tidy and sanitizers
+# The whole check of a change: set-up, builds, format, clang-tidy, sanitizers, then the suite. tools/test.sh [--quick]
+#   --quick  without clang-tidy, sanitizers and the CUDA build (which is left out without nvcc, too)
 # Ends with ctest's summary; exit status 0 only if everything passed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -52,6 +52,34 @@ run_tidy() {
       2> >(grep -vE '^[0-9]+ warnings? (generated|treated)' >&2)
 }
 
+# As little as shows that everything compiles and links, and what the report on the kernels needs: no test is built twice.
+build_cuda() {
+  cmake --preset cuda
+  cmake --build --preset cuda -j "$jobs" --target mcn_kernels_cuda launch_table mcn bench_gpu
+}
+
+# Where there is no GPU, the command still runs, and says why it cannot compute on one: exit status 4.
+check_without_gpu() {
+  local devices command status
+  devices=$(build-cuda/mcn devices)
+  if ! grep -q '^cuda .*not here:' <<<"$devices"; then
+    echo "there is a GPU here: tools/gpu_check.sh uses it"
+    return 0
+  fi
+  grep '^cuda ' <<<"$devices"
+  for command in "mcn gradcheck --device cuda" bench_gpu; do
+    status=0
+    # shellcheck disable=SC2086
+    build-cuda/$command || status=$?
+    ((status == 4)) || { echo "expected exit status 4 from $command, got $status" >&2 && return 1; }
+  done
+}
+
+report_kernels() {
+  tools/setup.sh --cuda
+  tools/kernel_report --quiet --json build-cuda/kernel_report.json
+}
+
 stage "set-up" tools/setup.sh --test
 stage "release build, $jobs jobs" build release
 stage "format" check_format
@@ -63,6 +91,16 @@ if ! $quick; then
   fi
   stage "sanitizer build" build asan
   stage "sanitizer suite" ctest --preset asan -j "$jobs" --no-tests=error
+fi
+
+if ! $quick; then
+  if command -v nvcc >/dev/null; then
+    stage "cuda build" build_cuda
+    stage "cuda without a GPU" check_without_gpu
+    stage "report on the CUDA kernels" report_kernels
+  else
+    echo "== cuda build: no nvcc, left out"
+  fi
 fi
 
 stage_name="release suite"
