@@ -41,7 +41,7 @@ class Log {
   /// call: the backend's function; main: the kernel that does its `flops` (empty where memory is what it costs). Every
   /// operand counts once as memory traffic, whether it is read or written.
   void run(const std::string& call, const std::string& label, const std::string& main, double flops,
-           const std::vector<Operand>& operands, const std::function<void(CudaBackend&, const Views&)>& f) {
+           const std::vector<Operand>& operands, const std::function<void(Backend&, const Views&)>& f) {
     Views views;
     std::vector<std::size_t> sizes;
     std::size_t bytes = 0;
@@ -64,7 +64,7 @@ class Log {
   }
   /// A call that memory is the cost of.
   void run(const std::string& call, const std::vector<Operand>& operands,
-           const std::function<void(CudaBackend&, const Views&)>& f) {
+           const std::function<void(Backend&, const Views&)>& f) {
     run(call, "", "", 0, operands, f);
   }
 
@@ -82,11 +82,11 @@ void log_conv(Log& log, const std::string& network, const shapes::ConvCase& c) {
   const Operand x = log.of(c.x), w = log.of(c.w), y = log.of(c.y());
   const Conv3dParams p = c.params;
   log.run("conv3d_fprop", label, "fprop_kernel", c.flops(), {x, w, y},
-          [p](CudaBackend& k, const Views& v) { k.conv3d_fprop(p, v[0], v[1], v[2], Mode::overwrite); });
+          [p](Backend& k, const Views& v) { k.conv3d_fprop(p, v[0], v[1], v[2], Mode::overwrite); });
   log.run("conv3d_dgrad", label, "dgrad_kernel", c.flops(), {y, w, x},
-          [p](CudaBackend& k, const Views& v) { k.conv3d_dgrad(p, v[0], v[1], v[2], Mode::overwrite); });
+          [p](Backend& k, const Views& v) { k.conv3d_dgrad(p, v[0], v[1], v[2], Mode::overwrite); });
   log.run("conv3d_wgrad", label, "wgrad_kernel", c.flops(), {x, y, w},
-          [p](CudaBackend& k, const Views& v) { k.conv3d_wgrad(p, v[0], v[1], v[2], Mode::overwrite); });
+          [p](Backend& k, const Views& v) { k.conv3d_wgrad(p, v[0], v[1], v[2], Mode::overwrite); });
 }
 
 void log_norm(Log& log, const std::string& network, const shapes::NormCase& c) {
@@ -97,57 +97,52 @@ void log_norm(Log& log, const std::string& network, const shapes::NormCase& c) {
   const auto either = [](bool there, const Operand& o) { return there ? o : Operand{{0}, o.dtype}; };
   const Operand mask = either(c.relu, a), residual = either(c.residual, a);
   log.run("batch_norm_forward", label, "", 0, {a, s, s, residual, a, s, s},
-          [p](CudaBackend& k, const Views& v) { k.batch_norm_forward(p, v[0], v[1], v[2], v[3], v[4], v[5], v[6]); });
+          [p](Backend& k, const Views& v) { k.batch_norm_forward(p, v[0], v[1], v[2], v[3], v[4], v[5], v[6]); });
   const auto saved = [](const Views& v) { return BatchNormSaved{v[0], v[1], v[2], v[3], v[4]}; };
-  log.run("batch_norm_vjp", label, "", 0, {a, s, s, s, mask, a, a, s, s, residual},
-          [=](CudaBackend& k, const Views& v) {
-            k.batch_norm_vjp(p, saved(v), v[5], {v[6], v[7], v[8], v[9]});
-          });
-  log.run("batch_norm_jvp", label, "", 0, {a, s, s, s, mask, a, s, s, residual, a, s, s},
-          [=](CudaBackend& k, const Views& v) {
-            k.batch_norm_jvp(p, saved(v), v[5], v[6], v[7], v[8], v[9], v[10], v[11]);
-          });
+  log.run("batch_norm_vjp", label, "", 0, {a, s, s, s, mask, a, a, s, s, residual}, [=](Backend& k, const Views& v) {
+    k.batch_norm_vjp(p, saved(v), v[5], {v[6], v[7], v[8], v[9]});
+  });
+  log.run(
+      "batch_norm_jvp", label, "", 0, {a, s, s, s, mask, a, s, s, residual, a, s, s},
+      [=](Backend& k, const Views& v) { k.batch_norm_jvp(p, saved(v), v[5], v[6], v[7], v[8], v[9], v[10], v[11]); });
   log.run("batch_norm_vjp_dot", label, "", 0, {a, s, s, s, mask, a, s, s, s, a, a, a, s, s, residual},
-          [=](CudaBackend& k, const Views& v) {
+          [=](Backend& k, const Views& v) {
             k.batch_norm_vjp_dot(p, saved(v), {v[5], v[6], v[7], v[8]}, v[9], v[10], {v[11], v[12], v[13], v[14]});
           });
 }
 
 void log_gemm(Log& log, const shapes::GemmCase& c) {
-  log.run(
-      "gemm", c.name, "gemm_kernel", c.flops(), {log.of(c.a()), log.of(c.b()), log.of(c.c())},
-      [c](CudaBackend& k, const Views& v) { k.gemm(c.transpose_a, c.transpose_b, v[0], v[1], v[2], Mode::overwrite); });
+  log.run("gemm", c.name, "gemm_kernel", c.flops(), {log.of(c.a()), log.of(c.b()), log.of(c.c())},
+          [c](Backend& k, const Views& v) { k.gemm(c.transpose_a, c.transpose_b, v[0], v[1], v[2], Mode::overwrite); });
 }
 
 // On an activation of layer 1.
 void log_elementwise(Log& log, const Shape& shape) {
   const Operand a = log.of(shape), channels = log.of({shape.back()});
-  log.run("fill", {a}, [](CudaBackend& k, const Views& v) { k.fill(1, v[0]); });
-  log.run("scale", {a, a}, [](CudaBackend& k, const Views& v) { k.scale(2, v[0], v[1]); });
-  log.run("axpy", {a, a}, [](CudaBackend& k, const Views& v) { k.axpy(2, v[0], v[1]); });
-  log.run("add", {a, a, a}, [](CudaBackend& k, const Views& v) { k.add(v[0], v[1], v[2]); });
-  log.run("relu", {a, a}, [](CudaBackend& k, const Views& v) { k.relu(v[0], v[1]); });
-  log.run("relu_mask", {a, a, a}, [](CudaBackend& k, const Views& v) { k.relu_mask(v[0], v[1], v[2]); });
-  log.run("dot", {a, a}, [](CudaBackend& k, const Views& v) { k.dot(v[0], v[1]); });
-  log.run("all_finite", {a}, [](CudaBackend& k, const Views& v) { k.all_finite(v[0]); });
-  log.run("add_bias", {channels, a}, [](CudaBackend& k, const Views& v) { k.add_bias(v[0], v[1]); });
-  log.run("sum_rows", {a, channels}, [](CudaBackend& k, const Views& v) { k.sum_rows(v[0], v[1], Mode::overwrite); });
+  log.run("fill", {a}, [](Backend& k, const Views& v) { k.fill(1, v[0]); });
+  log.run("scale", {a, a}, [](Backend& k, const Views& v) { k.scale(2, v[0], v[1]); });
+  log.run("axpy", {a, a}, [](Backend& k, const Views& v) { k.axpy(2, v[0], v[1]); });
+  log.run("add", {a, a, a}, [](Backend& k, const Views& v) { k.add(v[0], v[1], v[2]); });
+  log.run("relu", {a, a}, [](Backend& k, const Views& v) { k.relu(v[0], v[1]); });
+  log.run("relu_mask", {a, a, a}, [](Backend& k, const Views& v) { k.relu_mask(v[0], v[1], v[2]); });
+  log.run("dot", {a, a}, [](Backend& k, const Views& v) { k.dot(v[0], v[1]); });
+  log.run("all_finite", {a}, [](Backend& k, const Views& v) { k.all_finite(v[0]); });
+  log.run("add_bias", {channels, a}, [](Backend& k, const Views& v) { k.add_bias(v[0], v[1]); });
+  log.run("sum_rows", {a, channels}, [](Backend& k, const Views& v) { k.sum_rows(v[0], v[1], Mode::overwrite); });
 }
 
 void log_pools(Log& log, const Shape& shape) {
   const PoolParams window{{2, 2, 2}, {2, 2, 2}, {0, 0, 0}};
   const Shape half{shape.n(), shape.d() / 2, shape.h() / 2, shape.w() / 2, shape.c()};
   const Operand x = log.of(shape), y = log.of(half), index{half, DType::i32};
-  log.run("max_pool", {x, y, index}, [=](CudaBackend& k, const Views& v) { k.max_pool(window, v[0], v[1], v[2]); });
-  log.run("max_pool_gather", {x, index, y},
-          [](CudaBackend& k, const Views& v) { k.max_pool_gather(v[0], v[1], v[2]); });
-  log.run("max_pool_scatter", {y, index, x},
-          [](CudaBackend& k, const Views& v) { k.max_pool_scatter(v[0], v[1], v[2]); });
-  log.run("avg_pool", {x, y}, [=](CudaBackend& k, const Views& v) { k.avg_pool(window, v[0], v[1]); });
-  log.run("avg_pool_adjoint", {y, x}, [=](CudaBackend& k, const Views& v) { k.avg_pool_adjoint(window, v[0], v[1]); });
+  log.run("max_pool", {x, y, index}, [=](Backend& k, const Views& v) { k.max_pool(window, v[0], v[1], v[2]); });
+  log.run("max_pool_gather", {x, index, y}, [](Backend& k, const Views& v) { k.max_pool_gather(v[0], v[1], v[2]); });
+  log.run("max_pool_scatter", {y, index, x}, [](Backend& k, const Views& v) { k.max_pool_scatter(v[0], v[1], v[2]); });
+  log.run("avg_pool", {x, y}, [=](Backend& k, const Views& v) { k.avg_pool(window, v[0], v[1]); });
+  log.run("avg_pool_adjoint", {y, x}, [=](Backend& k, const Views& v) { k.avg_pool_adjoint(window, v[0], v[1]); });
   const PoolParams whole{{2, 7, 7}, {1, 1, 1}, {0, 0, 0}};
   log.run("avg_pool", {log.of({32, 2, 7, 7, 512}), log.of({32, 1, 1, 1, 512})},
-          [=](CudaBackend& k, const Views& v) { k.avg_pool(whole, v[0], v[1]); });
+          [=](Backend& k, const Views& v) { k.avg_pool(whole, v[0], v[1]); });
 }
 
 void log_losses(Log& log) {
@@ -156,23 +151,22 @@ void log_losses(Log& log) {
   {
     const Operand logits = log.of({n, classes}), labels{{n}, DType::i64}, lse = log.of({n});
     log.run("cross_entropy_forward", {logits, labels, one, lse},
-            [](CudaBackend& k, const Views& v) { k.cross_entropy_forward(v[0], v[1], v[2], v[3]); });
+            [](Backend& k, const Views& v) { k.cross_entropy_forward(v[0], v[1], v[2], v[3]); });
     log.run("cross_entropy_vjp", {logits, labels, lse, one, logits},
-            [](CudaBackend& k, const Views& v) { k.cross_entropy_vjp(v[0], v[1], v[2], v[3], v[4]); });
+            [](Backend& k, const Views& v) { k.cross_entropy_vjp(v[0], v[1], v[2], v[3], v[4]); });
     log.run("cross_entropy_jvp", {logits, labels, lse, logits, one, lse},
-            [](CudaBackend& k, const Views& v) { k.cross_entropy_jvp(v[0], v[1], v[2], v[3], v[4], v[5]); });
-    log.run("cross_entropy_vjp_dot", {logits, labels, lse, logits, lse, one, one, logits},
-            [](CudaBackend& k, const Views& v) {
-              k.cross_entropy_vjp_dot(v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7]);
-            });
+            [](Backend& k, const Views& v) { k.cross_entropy_jvp(v[0], v[1], v[2], v[3], v[4], v[5]); });
+    log.run(
+        "cross_entropy_vjp_dot", {logits, labels, lse, logits, lse, one, one, logits},
+        [](Backend& k, const Views& v) { k.cross_entropy_vjp_dot(v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7]); });
   }
   {
     const Operand x = log.of({pairs});
-    log.run("bce_forward", {x, x, one}, [](CudaBackend& k, const Views& v) { k.bce_forward(7, v[0], v[1], v[2]); });
-    log.run("bce_vjp", {x, x, one, x}, [](CudaBackend& k, const Views& v) { k.bce_vjp(7, v[0], v[1], v[2], v[3]); });
-    log.run("bce_jvp", {x, x, x, one}, [](CudaBackend& k, const Views& v) { k.bce_jvp(7, v[0], v[1], v[2], v[3]); });
+    log.run("bce_forward", {x, x, one}, [](Backend& k, const Views& v) { k.bce_forward(7, v[0], v[1], v[2]); });
+    log.run("bce_vjp", {x, x, one, x}, [](Backend& k, const Views& v) { k.bce_vjp(7, v[0], v[1], v[2], v[3]); });
+    log.run("bce_jvp", {x, x, x, one}, [](Backend& k, const Views& v) { k.bce_jvp(7, v[0], v[1], v[2], v[3]); });
     log.run("bce_vjp_dot", {x, x, x, one, one, x},
-            [](CudaBackend& k, const Views& v) { k.bce_vjp_dot(7, v[0], v[1], v[2], v[3], v[4], v[5]); });
+            [](Backend& k, const Views& v) { k.bce_vjp_dot(7, v[0], v[1], v[2], v[3], v[4], v[5]); });
   }
   const Operand a = log.of({anchors, features}), rows = log.of({anchors}), ids{{anchors}, DType::i64};
   const std::vector<Operand> inputs{a, a, log.of({bank, features}), ids, {{bank}, DType::i64}};
@@ -183,12 +177,12 @@ void log_losses(Log& log) {
   };
   const auto nce = [](const Views& v) { return InfoNceInputs{0.07, v[0], v[1], v[2], v[3], v[4]}; };
   log.run("info_nce_forward", with({one, rows}),
-          [=](CudaBackend& k, const Views& v) { k.info_nce_forward(nce(v), v[5], v[6]); });
+          [=](Backend& k, const Views& v) { k.info_nce_forward(nce(v), v[5], v[6]); });
   log.run("info_nce_vjp", with({rows, one, a, a}),
-          [=](CudaBackend& k, const Views& v) { k.info_nce_vjp(nce(v), v[5], v[6], v[7], v[8]); });
+          [=](Backend& k, const Views& v) { k.info_nce_vjp(nce(v), v[5], v[6], v[7], v[8]); });
   log.run("info_nce_jvp", with({rows, a, a, one, rows}),
-          [=](CudaBackend& k, const Views& v) { k.info_nce_jvp(nce(v), v[5], v[6], v[7], v[8], v[9]); });
-  log.run("info_nce_vjp_dot", with({rows, a, a, rows, one, one, a, a}), [=](CudaBackend& k, const Views& v) {
+          [=](Backend& k, const Views& v) { k.info_nce_jvp(nce(v), v[5], v[6], v[7], v[8], v[9]); });
+  log.run("info_nce_vjp_dot", with({rows, a, a, rows, one, one, a, a}), [=](Backend& k, const Views& v) {
     k.info_nce_vjp_dot(nce(v), v[5], v[6], v[7], v[8], v[9], v[10], v[11], v[12]);
   });
 }
@@ -198,34 +192,32 @@ void log_features(Log& log) {
   {
     const Operand x = log.of({n, features}), norm = log.of({n});
     log.run("l2_normalize_forward", {x, x, norm},
-            [](CudaBackend& k, const Views& v) { k.l2_normalize_forward(1e-12, v[0], v[1], v[2]); });
+            [](Backend& k, const Views& v) { k.l2_normalize_forward(1e-12, v[0], v[1], v[2]); });
     log.run("l2_normalize_vjp", {x, norm, x, x},
-            [](CudaBackend& k, const Views& v) { k.l2_normalize_vjp(1e-12, v[0], v[1], v[2], v[3]); });
+            [](Backend& k, const Views& v) { k.l2_normalize_vjp(1e-12, v[0], v[1], v[2], v[3]); });
     log.run("l2_normalize_jvp", {x, norm, x, x, norm},
-            [](CudaBackend& k, const Views& v) { k.l2_normalize_jvp(1e-12, v[0], v[1], v[2], v[3], v[4]); });
-    log.run("l2_normalize_vjp_dot", {x, norm, x, norm, x, x, x}, [](CudaBackend& k, const Views& v) {
+            [](Backend& k, const Views& v) { k.l2_normalize_jvp(1e-12, v[0], v[1], v[2], v[3], v[4]); });
+    log.run("l2_normalize_vjp_dot", {x, norm, x, norm, x, x, x}, [](Backend& k, const Views& v) {
       k.l2_normalize_vjp_dot(1e-12, v[0], v[1], v[2], v[3], v[4], v[5], v[6]);
     });
   }
   {
     const Operand a = log.of({paired, features}), y = log.of({paired * paired, 2 * features});
-    log.run("pairing_forward", {a, a, y},
-            [](CudaBackend& k, const Views& v) { k.pairing_forward(11, v[0], v[1], v[2]); });
+    log.run("pairing_forward", {a, a, y}, [](Backend& k, const Views& v) { k.pairing_forward(11, v[0], v[1], v[2]); });
     log.run("pairing_vjp", {a, a, y, a, a},
-            [](CudaBackend& k, const Views& v) { k.pairing_vjp(11, v[0], v[1], v[2], v[3], v[4]); });
+            [](Backend& k, const Views& v) { k.pairing_vjp(11, v[0], v[1], v[2], v[3], v[4]); });
     log.run("pairing_jvp", {a, a, a, a, y},
-            [](CudaBackend& k, const Views& v) { k.pairing_jvp(11, v[0], v[1], v[2], v[3], v[4]); });
-    log.run("pairing_vjp_dot", {a, a, a, a, y, y, a, a}, [](CudaBackend& k, const Views& v) {
-      k.pairing_vjp_dot(11, v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7]);
-    });
+            [](Backend& k, const Views& v) { k.pairing_jvp(11, v[0], v[1], v[2], v[3], v[4]); });
+    log.run("pairing_vjp_dot", {a, a, a, a, y, y, a, a},
+            [](Backend& k, const Views& v) { k.pairing_vjp_dot(11, v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7]); });
   }
   // Of the bank, the rows that are named.
   const Operand rows{{paired}, DType::i64}, z = log.of({paired, features});
   const Shape whole{bank, features};
-  log.run("gather_rows", {z, rows, z}, [whole](CudaBackend& k, const Views& v) {
+  log.run("gather_rows", {z, rows, z}, [whole](Backend& k, const Views& v) {
     k.gather_rows({v[0].data, v[0].dtype, whole}, v[1], v[2]);
   });
-  log.run("update_rows", {z, rows, z}, [whole](CudaBackend& k, const Views& v) {
+  log.run("update_rows", {z, rows, z}, [whole](Backend& k, const Views& v) {
     k.update_rows(0.5, v[0], v[1], {v[2].data, v[2].dtype, whole});
   });
 }
@@ -245,10 +237,9 @@ void log_optimizers(Log& log, const std::vector<shapes::ConvCase>& convs) {
   };
   const auto list = [n](const Views& v, std::size_t l) { return std::span(v).subspan(l * n, n); };
   log.run("sgd_step", of_all(3),
-          [=](CudaBackend& k, const Views& v) { k.sgd_step({}, decay, reads(v), list(v, 1), list(v, 2)); });
-  log.run("adamw_step", of_all(4), [=](CudaBackend& k, const Views& v) {
-    k.adamw_step({}, decay, reads(v), list(v, 1), list(v, 2), list(v, 3));
-  });
+          [=](Backend& k, const Views& v) { k.sgd_step({}, decay, reads(v), list(v, 1), list(v, 2)); });
+  log.run("adamw_step", of_all(4),
+          [=](Backend& k, const Views& v) { k.adamw_step({}, decay, reads(v), list(v, 1), list(v, 2), list(v, 3)); });
 }
 
 Json all_calls() {

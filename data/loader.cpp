@@ -206,7 +206,7 @@ struct Loader::Impl {
   }
 };
 
-Loader::Loader(const Dataset& dataset, LoaderConfig config) : impl_(std::make_unique<Impl>()) {
+void check(const LoaderConfig& config, const Dataset& dataset) {
   check(config.augment);
   if (config.batch < 1) fail("loader", "batch must be positive, got {}", config.batch);
   if (config.threads < 1 || config.ring < 1)
@@ -217,6 +217,10 @@ Loader::Loader(const Dataset& dataset, LoaderConfig config) : impl_(std::make_un
   const auto videos = static_cast<std::int64_t>(dataset.videos.size());
   if (videos < config.batch)
     fail<DataError>("loader", "the data set has {} videos, a batch needs {}", videos, config.batch);
+}
+
+Loader::Loader(const Dataset& dataset, LoaderConfig config) : impl_(std::make_unique<Impl>()) {
+  check(config, dataset);
   impl_->dataset = dataset;
   impl_->config = config;
   impl_->indices.resize(dataset.videos.size());

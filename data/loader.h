@@ -25,6 +25,9 @@ struct LoaderConfig {
   int max_bad_percent = 5;  ///< of the data set's videos that may be unusable
 };
 
+/// UsageError for settings that make no sense, DataError if the data set has fewer videos than a batch.
+void check(const LoaderConfig& config, const Dataset& dataset);
+
 /// View tensors are N x D x H x W x 3, float32, row-major.
 struct Batch {
   std::int64_t iteration = 0;
@@ -48,8 +51,7 @@ struct LoaderStats {
 /// than a clip, is replaced by another that is not in the batch, chosen by the seed.
 class Loader {
  public:
-  /// UsageError for a config that makes no sense, DataError if the data set has fewer videos than a batch. The data set
-  /// is copied.
+  /// Throws what check() throws. The data set is copied.
   Loader(const Dataset& dataset, LoaderConfig config);
   ~Loader();
 

@@ -4,6 +4,8 @@
 #include <fmt/ranges.h>
 
 #include <charconv>
+#include <cstdio>
+#include <fstream>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -81,6 +83,16 @@ std::string device_fault(std::string_view name) {
   } catch (const DeviceError& e) {
     return e.what();
   }
+}
+
+std::size_t free_memory(Backend& backend) {
+  if (const auto own = backend.free_memory()) return *own;
+  std::ifstream file("/proc/meminfo");
+  for (std::string line; std::getline(file, line);) {
+    std::size_t kib = 0;
+    if (std::sscanf(line.c_str(), "MemAvailable: %zu kB", &kib) == 1) return kib * 1024;
+  }
+  fail<DeviceError>("memory", "/proc/meminfo does not say how much memory is available");
 }
 
 }  // namespace mcn

@@ -16,5 +16,7 @@ std::vector<std::string> device_names();
 std::string device_description(std::string_view name);
 /// Why a device cannot be opened here; empty if it can.
 std::string device_fault(std::string_view name);
+/// Bytes that a device can still hand out: its own memory's, or the host's that no process uses.
+std::size_t free_memory(Backend& backend);
 
 }  // namespace mcn

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "kernels/batch_norm.h"
@@ -75,6 +76,8 @@ class Backend : public ConvKernels,
     release_impl(p, bytes);
   }
   [[nodiscard]] MemoryUse memory() const { return {current_.load(), peak_.load()}; }
+  /// Bytes of the device's own memory that are free; none if it computes in the host's.
+  [[nodiscard]] virtual std::optional<std::size_t> free_memory() { return {}; }
   /// Makes the peak start again from what is in use now.
   void reset_peak() { peak_.store(current_.load()); }
 

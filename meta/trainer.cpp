@@ -29,7 +29,8 @@ Trainer::Trainer(TrainConfig config, const Dataset& dataset, Backend& backend, c
       state_(initial_state(model_, backend, config_.dtype, config_.loader.seed)),
       optimizer_(config_.optimizer, model_.parameters()),
       bank_(config_.bank, static_cast<std::int64_t>(dataset.videos.size()), model_.feature_size(), backend,
-            config_.dtype, config_.loader.seed) {
+            config_.dtype, config_.loader.seed),
+      dataset_(dataset) {
   const std::int64_t least = config_.method == Method::mcn ? 4 : 2;
   if (config_.loader.batch < least)
     fail("train", "batch must be at least {} videos ({}), got {}", least,
@@ -50,7 +51,7 @@ Trainer::Trainer(TrainConfig config, const Dataset& dataset, Backend& backend, c
   if (!resume.empty()) load(resume);
   config_.loader.first_iteration = iteration_;
   work_.emplace(model_, backend_, config_.maml, config_.objective, config_.cuda_graph);
-  loader_ = std::make_unique<Loader>(dataset, config_.loader);
+  check(config_.loader, dataset);
 }
 
 ClipSet Trainer::clip_set(const Batch& batch, std::int64_t begin, std::int64_t end) const {
@@ -104,11 +105,20 @@ IterationMetrics Trainer::step() {
   const Range iteration_range(fmt::format("iteration {}", iteration_));
   const Batch batch = [&] {
     const Range range("wait");
+    if (loader_ == nullptr) loader_ = std::make_unique<Loader>(dataset_, config_.loader);
     return loader_->next();
   }();
+  const double waited = seconds_since(start);
+  IterationMetrics metrics = step(batch);
+  metrics.wait_seconds = waited;
+  metrics.seconds += waited;
+  return metrics;
+}
+
+IterationMetrics Trainer::step(const Batch& batch) {
+  const auto start = std::chrono::steady_clock::now();
   IterationMetrics metrics;
   metrics.iteration = iteration_;
-  metrics.wait_seconds = seconds_since(start);
   metrics.decode_ms = batch.decode_ms;
   metrics.learning_rate = learning_rate(config_.optimizer, iteration_, config_.iterations);
 
@@ -144,6 +154,7 @@ IterationMetrics Trainer::step() {
   metrics.query = branches(outputs.query);
   if (!meta.support_losses.empty()) metrics.support_loss = meta.support_losses.front();
   metrics.query_loss = meta.query_loss;
+  metrics.tape_bytes = meta.tape_bytes;
   metrics.gradient_norm = std::sqrt(dot(meta.gradient, meta.gradient));
   metrics.seconds = seconds_since(start);
   ++iteration_;
@@ -155,6 +166,20 @@ ModelDescription Trainer::description() const {
   return {config_.model,       loader.clip.frames,           loader.clip.stride,
           loader.augment.size, loader.augment.resize_height, loader.augment.resize_width,
           config_.loader.seed};
+}
+
+Trainer::Holdings Trainer::holdings() {
+  Holdings held;
+  const auto add = [](std::size_t& sum, const Tensor& t) {
+    if (t) sum += t.bytes();
+  };
+  for (const Tensor& t : state_.theta) add(held.weights, t);
+  for (const RunningStatistics& r : state_.running)
+    for (const Tensor& t : {r.mean, r.variance}) add(held.weights, t);
+  for (const auto& [list, moments] : optimizer_.state())
+    for (const Tensor& t : *moments) add(held.optimizer, t);
+  add(held.bank, bank_.state().features);
+  return held;
 }
 
 void Trainer::save(const std::string& path) {

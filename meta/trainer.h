@@ -44,9 +44,10 @@ struct IterationMetrics {
   double support_loss = 0, query_loss = 0;
   double learning_rate = 0;
   double gradient_norm = 0;
-  double seconds = 0;       ///< of the whole iteration
-  double wait_seconds = 0;  ///< of it, spent waiting for the loader
-  double decode_ms = 0;     ///< that loader threads spent on this batch
+  std::size_t tape_bytes = 0;  ///< the most that inner steps' tapes held for their Hessian products
+  double seconds = 0;          ///< of the whole iteration
+  double wait_seconds = 0;     ///< of it, spent waiting for the loader
+  double decode_ms = 0;        ///< that loader threads spent on this batch
 };
 
 class Trainer {
@@ -54,15 +55,21 @@ class Trainer {
   /// The data set must outlive the trainer. resume: path of a checkpoint to go on from, or empty.
   Trainer(TrainConfig config, const Dataset& dataset, Backend& backend, const std::string& resume = {});
 
-  /// One iteration. NonFiniteError names the iteration and the first tensor that is not finite, and leaves the
-  /// parameters as they were.
+  /// One iteration, on the loader's next batch or on one that is given. NonFiniteError names the iteration and the
+  /// first tensor that is not finite, and leaves the parameters as they were.
   IterationMetrics step();
+  IterationMetrics step(const Batch& batch);
 
   /// Iterations done.
   [[nodiscard]] std::int64_t iteration() const { return iteration_; }
   [[nodiscard]] const ModelState& state() const { return state_; }
   [[nodiscard]] const McnModel& model() const { return model_; }
   [[nodiscard]] ModelDescription description() const;
+  /// Bytes kept from iteration to iteration.
+  struct Holdings {
+    std::size_t weights = 0, optimizer = 0, bank = 0;
+  };
+  [[nodiscard]] Holdings holdings();
 
   /// Writes a checkpoint atomically. NonFiniteError, and nothing written, if a parameter is not finite.
   void save(const std::string& path);
@@ -81,7 +88,8 @@ class Trainer {
   FeatureBank bank_;
   std::int64_t iteration_ = 0;
   std::optional<Iteration> work_;
-  std::unique_ptr<Loader> loader_;
+  const Dataset& dataset_;
+  std::unique_ptr<Loader> loader_;  // made when the first batch is asked for
 };
 
 }  // namespace mcn

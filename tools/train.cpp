@@ -6,7 +6,9 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/atomic_file.h"
+#include "engine/device.h"
 #include "engine/range.h"
+#include "meta/forecast.h"
 #include "tools/command.h"
 #include "tools/interrupt.h"
 #include "tools/progress.h"
@@ -93,9 +95,34 @@ class ProfileWindow {
   std::optional<Range> range_;
 };
 
+int dry_run(const TrainOptions& o, const Dataset& dataset, Backend& backend) {
+  const MemoryForecast f = forecast_memory(o.config, dataset);
+  const bool own_memory = backend.free_memory().has_value();
+  const std::size_t needed = own_memory ? f.peak_with_scratch : f.peak;
+  const std::size_t free = free_memory(backend);
+  const auto row = [](std::string_view what, std::size_t bytes, std::string_view note = "") {
+    fmt::print("{:<12} {:>10.1f} MiB{}{}\n", what, static_cast<double>(bytes) / (1 << 20), note.empty() ? "" : "  ",
+               note);
+  };
+  row("weights", f.weights, "parameters and running statistics");
+  row("optimiser", f.optimizer, "its moments");
+  row("bank", f.bank, "features of past iterations");
+  row("clips", f.clips, "S and Q");
+  row("tapes", f.tapes, "of the inner steps, for their Hessian products");
+  row("peak", needed, own_memory ? "of everything, the kernels' scratch included" : "of all tensors");
+  row("available", free, "on device " + backend.name());
+  if (needed <= free) return ok;
+  fail<DeviceError>(
+      "memory",
+      "the run needs {:.1f} GiB and {:.1f} are available; a smaller --batch, --frames, --size or --width, "
+      "or --inner-tape recompute, needs less",
+      static_cast<double>(needed) / (1 << 30), static_cast<double>(free) / (1 << 30));
+}
+
 int train(const TrainOptions& o, const std::string& resolved) {
   const Dataset dataset = load_ucf101(o.data, o.split, Subset::train, o.splits);
   Backend& backend = open(o.device, o.config.dtype);
+  if (o.dry_run) return dry_run(o, dataset, backend);
   Trainer trainer(o.config, dataset, backend, o.resume);
   const fs::path out(o.out);
   make_folder(out);

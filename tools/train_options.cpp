@@ -116,6 +116,11 @@ void add_train_options(CLI::App& command, TrainOptions& o) {
   command.add_flag("--cuda-graph", o.config.cuda_graph,
                    "put an iteration on the GPU as one CUDA graph: less launching, the same bits (cuda and simt)");
   command
+      .add_flag("--dry-run", o.dry_run,
+                "forecast the memory that the run will need, without running or writing anything; exit 4 if it is more "
+                "than there is")
+      ->configurable(false);
+  command
       .add_option_function<std::string>(
           "--profile-steps", [&o](const std::string& text) { o.profile = parse_profile_steps(text); },
           "FIRST:LAST, the iterations that nsys or ncu records (--capture-range=cudaProfilerApi); LAST is not among "
@@ -153,7 +158,8 @@ void complete_train_options(CLI::App& command, const TrainOptions& options) {
     }
   }
   for (const auto& [name, value] : {std::pair{"--data", &options.data}, std::pair{"--out", &options.out}})
-    if (value->empty()) fail("train", "{} is required, on the command line or in a --config file", name);
+    if (value->empty() && !(options.dry_run && value == &options.out))
+      fail("train", "{} is required, on the command line or in a --config file", name);
 }
 
 }  // namespace mcn

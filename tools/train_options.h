@@ -22,6 +22,7 @@ struct TrainOptions {
   int split = 1;
   std::int64_t checkpoint_every = 100;
   std::optional<ProfileSteps> profile;
+  bool dry_run = false;
 };
 
 /// Adds every option to a command; values land in `options`, which must outlive the parse.

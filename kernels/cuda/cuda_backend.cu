@@ -34,6 +34,16 @@ std::size_t bytes_of(ConstView x) { return static_cast<std::size_t>(x.numel()) *
 
 }  // namespace
 
+std::optional<std::size_t> CudaBackend::free_memory() {
+#if defined(__CUDACC__)
+  std::size_t free = 0, total = 0;
+  MCN_CUDA(cudaMemGetInfo(&free, &total));
+  return free;
+#else
+  return {};  // the host's
+#endif
+}
+
 void CudaBackend::profile(bool on) {
   stream_.synchronize();  // what was put on the stream before belongs to the other side
   if (on)

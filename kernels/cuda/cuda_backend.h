@@ -19,6 +19,7 @@ class CudaBackend final : public Backend {
 
   void set_precision(Precision precision) override { precision_ = precision; }
 
+  [[nodiscard]] std::optional<std::size_t> free_memory() override;
   void profile(bool on) override;
   [[nodiscard]] bool has_graphs() const override { return true; }
   std::unique_ptr<Graph> capture(const std::function<void()>& work) override;

@@ -1,0 +1,22 @@
+// What a training run will hold on its device, found by an iteration on a device on which nothing runs.
+#pragma once
+
+#include "meta/trainer.h"
+
+namespace mcn {
+
+/// Bytes.
+struct MemoryForecast {
+  std::size_t weights = 0;            ///< parameters and running statistics
+  std::size_t optimizer = 0;          ///< its moments
+  std::size_t bank = 0;               ///< features of past iterations
+  std::size_t clips = 0;              ///< S and Q
+  std::size_t tapes = 0;              ///< the most that inner steps' tapes hold for their Hessian products
+  std::size_t peak = 0;               ///< all tensors at the worst moment
+  std::size_t peak_with_scratch = 0;  ///< on a GPU: with what kernels take for themselves
+};
+
+/// For a run on a data set of that many videos. UsageError for a config that makes no sense.
+MemoryForecast forecast_memory(const TrainConfig& config, const Dataset& dataset);
+
+}  // namespace mcn
