@@ -35,12 +35,10 @@ struct FmaTile {
   };
 
   /// share += the thread's share of the product over `steps` steps from where the loaders stand. All threads of the
-  /// block call it. In float32 a chain of 128 products is added up on its own: half the rounding error of long sums.
+  /// block call it. In float32 the products of a step are added up on their own: half the rounding error of long sums.
   template <class LoaderA, class LoaderB>
   static __device__ void multiply(Slices<LoaderA, LoaderB>& slices, LoaderA& a, LoaderB& b, int steps, Share& share) {
     constexpr bool in_chains = sizeof(T) < sizeof(double);
-    constexpr int chain_steps = 8;
-    Share chain = {};
     Fetched<T, LoaderA> from_a;
     Fetched<T, LoaderB> from_b;
     fetch<T>(a, from_a);
@@ -56,8 +54,9 @@ struct FmaTile {
         fetch<T>(b, from_b);
       }
       if constexpr (in_chains) {
+        Share chain = {};
         add_outer_products(slices.a[now], slices.b[now], chain);
-        if ((step + 1) % chain_steps == 0 || !more) move(chain, share);
+        add(chain, share);
       } else {
         add_outer_products(slices.a[now], slices.b[now], share);
       }
@@ -128,7 +127,8 @@ struct FmaTile {
                                             Share& share) {
     const int row = first_row();
     const int column = first_column();
-#pragma unroll
+// Unrolled whole, it reads so far ahead that registers allow one block a multiprocessor in place of two.
+#pragma unroll 8
     for (int k = 0; k < depth; ++k) {
       const auto of_b = load_vector<square>(&b[k][column]);
 #pragma unroll
@@ -142,14 +142,11 @@ struct FmaTile {
     }
   }
 
-  static __device__ void move(Share& chain, Share& share) {
+  static __device__ void add(const Share& chain, Share& share) {
 #pragma unroll
     for (int i = 0; i < rows_of_thread; ++i)
 #pragma unroll
-      for (int j = 0; j < square; ++j) {
-        share[i][j] += chain[i][j];
-        chain[i][j] = 0;
-      }
+      for (int j = 0; j < square; ++j) share[i][j] += chain[i][j];
   }
 };
 
