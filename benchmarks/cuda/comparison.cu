@@ -205,8 +205,9 @@ class Comparison {
 
   // |x - y| / |y|; x is overwritten. A NaN in either gives a NaN.
   static double relative_error(const View& x, const ConstView& y) {
-    gpu().axpy(-1, y, x);
-    return std::sqrt(gpu().dot(x, x) / gpu().dot(y, y));
+    Backend& backend = gpu();  // which has these for one tensor
+    backend.axpy(-1, y, x);
+    return std::sqrt(backend.dot(x, x) / backend.dot(y, y));
   }
 
   Settings settings_;
