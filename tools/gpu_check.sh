@@ -95,9 +95,14 @@ same_bits() {
   done
 }
 
+# Each number's JSON lines become one object.
 steps() {
-  $build/mcn bench step --device cuda --runs 10 | tail -n 1 | tee "$scratch/step.json"
-  $build/mcn bench meta --order 2 --device cuda --runs 5 | tail -n 1 | tee "$scratch/meta.json"
+  local number step meta
+  for number in fp32 tf32 bf16; do
+    step=$($build/mcn bench step --device cuda --precision $number --runs 10 | tail -n 1)
+    meta=$($build/mcn bench meta --order 2 --device cuda --precision $number --runs 5 | tail -n 1)
+    printf '{"number": "%s",\n "step": %s,\n "meta": %s}\n' "$number" "$step" "$meta" | tee "$scratch/steps-$number"
+  done
 }
 
 compare() {
@@ -131,8 +136,8 @@ result="benchmarks/results/gpu-$(tr -cs '[:alnum:]\n' '-' <<<"$gpu_name" | sed '
   printf '{"commit": "%s%s",\n' "$(git rev-parse HEAD 2>/dev/null || echo unknown)" \
     "$([[ -z $(git status --porcelain 2>/dev/null) ]] || echo ', changed')"
   printf ' "clocks_before": "%s", "clocks_after": "%s",\n' "$clocks_before" "$(clocks)"
-  printf ' "seconds": {%s},\n "step": %s,\n "meta": %s,\n "kernels": ' "$seconds" "$(<"$scratch/step.json")" \
-    "$(<"$scratch/meta.json")"
+  printf ' "seconds": {%s},\n "steps": [%s,\n%s,\n%s],\n "kernels": ' "$seconds" "$(<"$scratch/steps-fp32")" \
+    "$(<"$scratch/steps-tf32")" "$(<"$scratch/steps-bf16")"
   cat "$scratch/kernels.json"
   printf '}\n'
 } >"$scratch/result.json"
