@@ -21,6 +21,16 @@ FeatureBank::FeatureBank(const FeatureBankConfig& config, std::int64_t videos, s
   if (!(config.momentum >= 0 && config.momentum <= 1))
     fail("bank", "momentum must be in [0, 1], got {}", config.momentum);
   const std::int64_t rows = config.kind == BankKind::memory ? videos : config.size;
+  constexpr std::int64_t most_features = std::int64_t{1} << 48;
+  if (rows > most_features / feature_size) fail("bank", "{} rows of {} features are too many", rows, feature_size);
+  try {
+    features_ = Tensor(backend, dtype, {rows, feature_size});
+  } catch (const DeviceError& error) {
+    fail<DeviceError>("bank",
+                      "{} x {} features do not fit; --bank queue with a smaller --bank-size, or none, needs "
+                      "less: {}",
+                      rows, feature_size, error.what());
+  }
   std::vector<double> values;
   values.reserve(static_cast<std::size_t>(rows * feature_size));
   Philox random(seed, start_stream);
@@ -32,7 +42,7 @@ FeatureBank::FeatureBank(const FeatureBankConfig& config, std::int64_t videos, s
     }
     for (auto v = values.end() - feature_size; v != values.end(); ++v) *v /= std::sqrt(squares);
   }
-  features_ = Tensor::from(backend, dtype, {rows, feature_size}, std::span<const double>(values));
+  features_.copy_from(values);
   if (config.kind == BankKind::memory) {
     ids_.resize(static_cast<std::size_t>(rows));
     std::iota(ids_.begin(), ids_.end(), 0);

@@ -1,0 +1,115 @@
+// What training does when its device fails: an error that says what and where, nothing lost, nothing leaked.
+#include "engine/range.h"
+#include "kernels/cuda/device/platform.h"
+#include "kernels/cuda/memory.h"
+#include "kernels/simt/runtime.h"
+#include "tests/catch.h"
+#include "tests/meta/small_training.h"
+
+namespace mcn {
+namespace {
+
+using Catch::Matchers::ContainsSubstring;
+
+TrainConfig tiny_config() {
+  TrainConfig c = test::small_config();
+  c.model.backbone.width = 0.04;
+  c.loader.augment.size = 16;
+  c.loader.batch = 4;
+  c.maml.inner_steps = 2;
+  return c;
+}
+
+std::vector<std::vector<double>> values(const Trainer& trainer) {
+  std::vector<std::vector<double>> out;
+  for (const Tensor& t : trainer.state().theta) out.push_back(t.to_doubles());
+  return out;
+}
+
+/// Limits the device's memory, and lifts the limit again.
+class MemoryLimit {
+ public:
+  explicit MemoryLimit(std::size_t bytes) { simt::set_memory_limit(bytes); }
+  ~MemoryLimit() { simt::set_memory_limit(0); }
+  MemoryLimit(const MemoryLimit&) = delete;
+  MemoryLimit& operator=(const MemoryLimit&) = delete;
+};
+
+// A bug that a kernel may have: half of the block waits for the other half, which has left.
+__global__ void deserted_barrier_kernel() {
+  if (threadIdx.x < 16) __syncthreads();
+}
+
+}  // namespace
+
+TEST_CASE("out of memory in an inner step says what to lower, loses nothing, and training goes on") {
+  TrainConfig c = tiny_config();
+  c.cuda_graph = GENERATE(false, true);
+  Backend& simt = open_device("simt");
+  const test::TemporaryFolder folder;
+  Trainer trainer(c, test::videos(), simt), undisturbed(c, test::videos(), simt);
+  for (int i = 0; i < 2; ++i) {
+    trainer.step();
+    undisturbed.step();
+  }
+  const std::string checkpoint = folder.file("last.safetensors");
+  trainer.save(checkpoint);
+  const auto before = values(trainer);
+  const std::size_t held = simt.memory().current;
+  Loader loader(test::videos(), [&] {
+    LoaderConfig config = c.loader;
+    config.first_iteration = 2;
+    return config;
+  }());
+  const Batch batch = loader.next();
+  {
+    // Enough for the clips and some of a tape.
+    const MemoryLimit limit(held + 1'500'000);
+    std::string message;
+    try {
+      trainer.step(batch);
+    } catch (const DeviceError& error) {
+      message = error.what();
+    }
+    INFO(message);
+    CHECK_THAT(message, ContainsSubstring("out of memory: asked for") && ContainsSubstring("--batch") &&
+                            ContainsSubstring("--inner-tape recompute"));
+  }
+  CHECK(values(trainer) == before);
+  CHECK(trainer.iteration() == 2);
+  trainer.save(checkpoint);
+  CHECK_NOTHROW(Trainer(c, test::videos(), simt, checkpoint));
+  CHECK(trainer.step(batch).query_loss == undisturbed.step(batch).query_loss);
+  CHECK(values(trainer) == values(undisturbed));
+}
+
+TEST_CASE("a bank that is larger than the device's memory is named") {
+  TrainConfig c = tiny_config();
+  c.bank.kind = BankKind::queue;
+  c.bank.size = 100'000;
+  Backend& simt = open_device("simt");
+  const MemoryLimit limit(simt.memory().current + 4'000'000);
+  CHECK_THROWS_WITH(Trainer(c, test::videos(), simt), ContainsSubstring("[bank]") && ContainsSubstring("100000 x 16") &&
+                                                          ContainsSubstring("--bank-size"));
+}
+
+TEST_CASE("a kernel that faults is reported by name with the range in which it was noticed, and sticks") {
+  TrainConfig c = tiny_config();
+  {
+    Backend& simt = open_device("simt");
+    Trainer trainer(c, test::videos(), simt);
+    trainer.step();
+    {
+      const simt_device::Stream stream;
+      simt_device::launch<deserted_barrier_kernel>(stream.get(), {dim3(1), dim3(32)});
+      CHECK_THROWS(stream.synchronize());
+    }
+    CHECK_THROWS_WITH(trainer.step(), ContainsSubstring("deserted_barrier_kernel"));
+    CHECK_THAT(failed_range(), ContainsSubstring("iteration 1"));
+    CHECK_THROWS_AS(trainer.step(), DeviceError);
+  }
+  simt::clear_fault();
+  CHECK_NOTHROW(Trainer(c, test::videos(), open_device("simt")).step());
+}
+
+}  // namespace mcn
