@@ -13,6 +13,7 @@
 #include "kernels/conv.h"
 #include "kernels/elementwise.h"
 #include "kernels/feature.h"
+#include "kernels/gemm_library.h"
 #include "kernels/loss.h"
 #include "kernels/optimizer.h"
 #include "kernels/pool.h"
@@ -90,6 +91,11 @@ class Backend : public ConvKernels,
   virtual void set_precision(Precision precision) {
     if (precision != Precision::fp32)
       fail("precision", "device {} computes in fp32; tf32 and bf16 need tensor cores (devices cuda and simt)", name());
+  }
+
+  /// Whose matrix products are used from now on; our own at first. UsageError where the device has no other.
+  virtual void set_gemm(GemmLibrary library) {
+    if (library != GemmLibrary::own) fail("gemm", "device {} has only our own products; cublas needs a GPU", name());
   }
 
   /// Opens (closes) the window in which a profiler that waits for it records; nothing on a device without one.

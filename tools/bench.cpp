@@ -133,7 +133,7 @@ void add_common(CLI::App& command, BenchOptions& o) {
   command.add_option("--size", o.size, "pixels a side of a clip")->check(CLI::PositiveNumber);
   command.add_option("--runs", o.runs, "timed runs, after one warm-up")->check(CLI::PositiveNumber);
   add_device_options(command, o.device);
-  add_precision_option(command, o.device);
+  add_arithmetic_options(command, o.device);
 }
 
 }  // namespace

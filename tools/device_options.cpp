@@ -13,11 +13,13 @@ void add_device_options(CLI::App& command, DeviceOptions& o) {
   command.add_option("--threads", o.threads, "CPU threads; 0: all cores")->check(CLI::Range(0, 1024));
 }
 
-void add_precision_option(CLI::App& command, DeviceOptions& o) {
+void add_arithmetic_options(CLI::App& command, DeviceOptions& o) {
   add_choice<Precision>(command, "--precision", o.precision,
                         {{"fp32", Precision::fp32}, {"tf32", Precision::tf32}, {"bf16", Precision::bf16}},
                         "how convolutions multiply: exactly, or on tensor cores (devices cuda and simt) with factors "
                         "rounded to 11 (tf32) or 8 (bf16) bits; sums and weights stay float32");
+  add_choice<GemmLibrary>(command, "--gemm", o.gemm, {{"own", GemmLibrary::own}, {"cublas", GemmLibrary::cublas}},
+                          "whose products the fully connected layers use; cublas: device cuda only");
 }
 
 Backend& open(const DeviceOptions& o, DType dtype) {
@@ -26,6 +28,7 @@ Backend& open(const DeviceOptions& o, DType dtype) {
     fail("precision", "tf32 and bf16 are precisions of float32; leave --precision or --dtype f64 out");
   Backend& backend = open_device(o.device);
   backend.set_precision(o.precision);
+  backend.set_gemm(o.gemm);
   return backend;
 }
 

@@ -19,7 +19,7 @@ void add_embed_options(CLI::App& command, EmbedOptions& o) {
       ->check(CLI::Range(1, 1000));
   command.add_option("--batch", o.embed.batch, "clips in one pass")->check(CLI::Range(1, 4096));
   add_device_options(command, o.device);
-  add_precision_option(command, o.device);
+  add_arithmetic_options(command, o.device);
   command.add_option("--loader-threads", o.embed.threads, "threads that decode")->check(CLI::Range(1, 256));
 }
 

@@ -70,7 +70,7 @@ void add_grad(CLI::App& app) {
   command->add_option("--inner-lr", o->maml.inner_lr, "learning rate of the inner steps");
   command->add_option("--order", o->order, "1: first order (H = 0); 2: exact second order")->check(CLI::Range(1, 2));
   add_device_options(*command, o->device);
-  add_precision_option(*command, o->device);
+  add_arithmetic_options(*command, o->device);
   add_dtype_option(*command, o->dtype, "of all tensors");
   add_inner_tape_option(*command, o->maml.inner_tape);
   set_action(*command, [o] { return grad(*o); });

@@ -108,7 +108,7 @@ void add_train_options(CLI::App& command, TrainOptions& o) {
   command.add_option("--out", o.out, "folder of the run: config.toml, metrics.jsonl, checkpoints (required)");
   command.add_option("--resume", o.resume, "checkpoint to go on from");
   add_device_options(command, o.device);
-  add_precision_option(command, o.device);
+  add_arithmetic_options(command, o.device);
   command.add_option("--loader-threads", o.config.loader.threads, "threads that decode")->check(CLI::Range(1, 256));
   command.add_option("--seed", o.config.loader.seed, "of weights, batches and augmentation");
   add_choice<DType>(command, "--dtype", o.config.dtype, {{"f32", DType::f32}, {"f64", DType::f64}}, "of all tensors");

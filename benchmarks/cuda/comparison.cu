@@ -238,7 +238,7 @@ Gpu describe_gpu() {
   MCN_CUDA(cudaDriverGetVersion(&g.driver));
   MCN_CUDA(cudaRuntimeGetVersion(&g.runtime));
   g.cudnn = Cudnn::version();
-  g.cublas = Cublas::version();
+  g.cublas = cuda::CublasGemm::version();
   return g;
 }
 

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "benchmarks/shapes.h"
+#include "kernels/cuda/cublas/gemm.h"
 
 namespace mcn::bench {
 
@@ -61,18 +62,13 @@ class Cudnn {
 class Cublas {
  public:
   explicit Cublas(cudaStream_t stream);
-  ~Cublas();
-  Cublas(const Cublas&) = delete;
-  Cublas& operator=(const Cublas&) = delete;
 
   /// a, b: row-major float32 in device memory. In float32 throughout.
   std::unique_ptr<PeerCall> gemm(const shapes::GemmCase&, const float* a, const float* b);
 
-  [[nodiscard]] static std::string version();
-
  private:
-  struct Handle;
-  std::unique_ptr<Handle> handle_;
+  cudaStream_t stream_;
+  cuda::CublasGemm gemm_;
 };
 
 }  // namespace mcn::bench

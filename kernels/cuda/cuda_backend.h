@@ -3,6 +3,9 @@
 
 #include "kernels/backend.h"
 #include "kernels/cuda/memory.h"
+#if defined(__CUDACC__)
+#include "kernels/cuda/cublas/gemm.h"
+#endif
 
 namespace mcn::MCN_DEVICE_NAMESPACE {
 
@@ -17,6 +20,11 @@ class CudaBackend final : public Backend {
  public:
   explicit CudaBackend(std::string name) : Backend(std::move(name)) {}
 
+#if defined(__CUDACC__)
+  void set_gemm(GemmLibrary library) override {
+    cublas_ = library == GemmLibrary::cublas ? std::make_unique<CublasGemm>(stream()) : nullptr;
+  }
+#endif
   void set_precision(Precision precision) override { precision_ = precision; }
 
   [[nodiscard]] std::optional<std::size_t> free_memory() override;
@@ -128,6 +136,9 @@ class CudaBackend final : public Backend {
  private:
   Stream stream_;
   Precision precision_ = Precision::fp32;
+#if defined(__CUDACC__)
+  std::unique_ptr<CublasGemm> cublas_;  // null: our own products
+#endif
 };
 
 }  // namespace mcn::MCN_DEVICE_NAMESPACE

@@ -129,6 +129,10 @@ void CudaBackend::gemm(bool transpose_a, bool transpose_b, ConstView a, ConstVie
   const GemmShape s{static_cast<int>(c.shape[0]), static_cast<int>(c.shape[1]), static_cast<int>(depth)};
   const bool accumulate = mode == Mode::accumulate;
   dispatch_float(c.dtype, [&]<class T>(T) {
+#if defined(__CUDACC__)
+    if (cublas_ != nullptr)
+      return cublas_->run(transpose_a, transpose_b, s.m, s.n, s.k, a.as<T>(), b.as<T>(), c.as<T>(), accumulate);
+#endif
     FmaTiles<T>::choose(s.m, s.n, [&]<class Tile>(Tile) {
       run_gemm<Tile>(stream(), transpose_a, transpose_b, s, a.as<T>(), b.as<T>(), c.as<T>(), accumulate);
     });

@@ -1,0 +1,63 @@
+// cuBLAS is column-major: row-major c = op(a) op(b) is its c^T = op(b)^T op(a)^T.
+#include <cublas_v2.h>
+
+#include "kernels/cuda/cublas/gemm.h"
+#include "kernels/cuda/memory.h"
+
+namespace mcn::cuda {
+namespace {
+
+constexpr std::size_t workspace_bytes = 32 << 20;  // what NVIDIA recommends for an H100
+
+void check(cublasStatus_t status, const char* call) {
+  if (status != CUBLAS_STATUS_SUCCESS)
+    fail<DeviceError>("cublas", "{} failed: {}", call, cublasGetStatusString(status));
+}
+
+cublasOperation_t operation(bool transpose) { return transpose ? CUBLAS_OP_T : CUBLAS_OP_N; }
+
+}  // namespace
+
+struct CublasGemm::Handle {
+  explicit Handle(cudaStream_t stream) : workspace(stream, workspace_bytes) {
+    check(cublasCreate(&handle), "cublasCreate");
+    check(cublasSetStream(handle, stream), "cublasSetStream");
+    // After the stream: setting that takes the workspace away.
+    check(cublasSetWorkspace(handle, workspace.get(), workspace_bytes), "cublasSetWorkspace");
+  }
+  Handle(const Handle&) = delete;
+  Handle& operator=(const Handle&) = delete;
+  ~Handle() { (void)cublasDestroy(handle); }
+
+  DeviceArray<unsigned char> workspace;
+  cublasHandle_t handle = nullptr;
+};
+
+CublasGemm::CublasGemm(cudaStream_t stream) : handle_(std::make_unique<Handle>(stream)) {}
+CublasGemm::~CublasGemm() = default;
+
+void CublasGemm::run(bool transpose_a, bool transpose_b, int m, int n, int k, const float* a, const float* b, float* c,
+                     bool accumulate) {
+  const float one = 1, beta = accumulate ? 1 : 0;
+  check(cublasSgemm(handle_->handle, operation(transpose_b), operation(transpose_a), n, m, k, &one, b,
+                    transpose_b ? k : n, a, transpose_a ? m : k, &beta, c, n),
+        "cublasSgemm");
+}
+
+void CublasGemm::run(bool transpose_a, bool transpose_b, int m, int n, int k, const double* a, const double* b,
+                     double* c, bool accumulate) {
+  const double one = 1, beta = accumulate ? 1 : 0;
+  check(cublasDgemm(handle_->handle, operation(transpose_b), operation(transpose_a), n, m, k, &one, b,
+                    transpose_b ? k : n, a, transpose_a ? m : k, &beta, c, n),
+        "cublasDgemm");
+}
+
+std::string CublasGemm::version() {
+  int major = 0, minor = 0, patch = 0;
+  check(cublasGetProperty(MAJOR_VERSION, &major), "cublasGetProperty");
+  check(cublasGetProperty(MINOR_VERSION, &minor), "cublasGetProperty");
+  check(cublasGetProperty(PATCH_LEVEL, &patch), "cublasGetProperty");
+  return fmt::format("{}.{}.{}", major, minor, patch);
+}
+
+}  // namespace mcn::cuda
