@@ -1,7 +1,7 @@
 // Switches the simt layer's dry mode.
 #include "engine/dry_device.h"
 
-#include "kernels/simt/runtime.h"
+#include "kernels/simt/dry.h"
 
 namespace mcn {
 

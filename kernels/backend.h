@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 
+#include "kernels/augment.h"
 #include "kernels/batch_norm.h"
 #include "kernels/conv.h"
 #include "kernels/elementwise.h"
@@ -52,7 +53,8 @@ class Backend : public ConvKernels,
                 public L2NormalizeKernels,
                 public PairingKernels,
                 public FeatureBankKernels,
-                public OptimizerKernels {
+                public OptimizerKernels,
+                public AugmentKernels {
  public:
   explicit Backend(std::string name) : name_(std::move(name)) {}
   virtual ~Backend() = default;

@@ -109,6 +109,9 @@ class CpuBackend final : public Backend {
                   std::span<const View> parameters, std::span<const View> first_moments,
                   std::span<const View> second_moments) override;
 
+  // AugmentKernels
+  void augment(const AugmentParams&, std::span<const AugmentClip> clips, ConstView frames, View y) override;
+
  protected:
   void* allocate_impl(std::size_t bytes) override { return allocator_.allocate(bytes); }
   void release_impl(void* p, std::size_t) noexcept override { allocator_.release(p); }

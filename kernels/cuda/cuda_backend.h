@@ -129,6 +129,9 @@ class CudaBackend final : public Backend {
   /// Where its kernels go: for events around them.
   [[nodiscard]] cudaStream_t stream() const { return stream_.get(); }
 
+  // AugmentKernels
+  void augment(const AugmentParams&, std::span<const AugmentClip> clips, ConstView frames, View y) override;
+
  protected:
   void* allocate_impl(std::size_t bytes) override;
   void release_impl(void* p, std::size_t bytes) noexcept override;

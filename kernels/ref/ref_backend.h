@@ -93,6 +93,9 @@ class RefBackend final : public Backend {
                   std::span<const View> parameters, std::span<const View> first_moments,
                   std::span<const View> second_moments) override;
 
+  // AugmentKernels
+  void augment(const AugmentParams&, std::span<const AugmentClip> clips, ConstView frames, View y) override;
+
  protected:
   void* allocate_impl(std::size_t bytes) override;
   void release_impl(void* p, std::size_t bytes) noexcept override;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/simt/dry.h"
 #include "kernels/simt/language.h"
 
 // NOLINTBEGIN(readability-identifier-naming)
@@ -88,11 +89,6 @@ void clear_fault();
 /// Device memory there is; 0 (at first): as much as the machine has.
 void set_memory_limit(std::size_t bytes);
 
-/// In dry mode no kernel and no copy is executed: launches are noted, device memory is reserved and never touched (so
-/// there may be more of it than the machine has), and what a copy brings to the host is zeros. For plans of what a
-/// program would launch and hold. Waits for all streams first, and forgets the launches and the peak noted so far.
-void set_dry(bool dry);
-
 /// A launch that dry mode has noted.
 struct LaunchRecord {
   std::string kernel;  ///< with its template arguments
@@ -101,9 +97,5 @@ struct LaunchRecord {
 };
 /// The launches since the last call, or since set_dry(), in order.
 std::vector<LaunchRecord> launches();
-
-/// Most device memory in use at a time since set_dry(): kernels' own scratch included. In dry mode streams do not lag
-/// behind, so that memory counts as free where a GPU would have it free, too.
-std::size_t memory_peak();
 
 }  // namespace mcn::simt

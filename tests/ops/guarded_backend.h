@@ -147,6 +147,10 @@ class GuardedBackend final : public Backend {
   void gather_rows(ConstView bank, ConstView rows, View out) override { run().gather_rows(bank, rows, out); }
   void update_rows(double m, ConstView z, ConstView rows, View bank) override { run().update_rows(m, z, rows, bank); }
 
+  void augment(const AugmentParams& p, std::span<const AugmentClip> clips, ConstView frames, View y) override {
+    run().augment(p, clips, frames, y);
+  }
+
   void sgd_step(const SgdParams& p, std::span<const double> decay, std::span<const ConstView> gradients,
                 std::span<const View> parameters, std::span<const View> buffers) override {
     run().sgd_step(p, decay, gradients, parameters, buffers);
