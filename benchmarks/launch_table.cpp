@@ -242,6 +242,20 @@ void log_optimizers(Log& log, const std::vector<shapes::ConvCase>& convs) {
           [=](Backend& k, const Views& v) { k.adamw_step({}, decay, reads(v), list(v, 1), list(v, 2), list(v, 3)); });
 }
 
+// One view of 8 videos at the sizes of paper.md, every clip of it blurred.
+void log_augment(Log& log) {
+  AugmentParams params;
+  AugmentClip clip;
+  clip.radius = AugmentClip::most_radius;
+  for (const bool residual : {false, true}) {
+    params.residual = residual;
+    const Operand frames{{8, residual ? 32 : 16, params.resize_height, params.resize_width, 3}, DType::u8};
+    const Operand y = log.of({8, 16, params.size, params.size, 3});
+    log.run("augment", {frames, y},
+            [=](Backend& k, const Views& v) { k.augment(params, std::vector<AugmentClip>(8, clip), v[0], v[1]); });
+  }
+}
+
 Json all_calls() {
   simt::set_dry(true);
   Log log;
@@ -264,6 +278,7 @@ Json all_calls() {
     log_pools(log, activation);
     log_losses(log);
     log_features(log);
+    log_augment(log);
     log_optimizers(log, convs);
   }
   return log.calls();

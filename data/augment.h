@@ -1,11 +1,11 @@
-// From decoded frames to a normalised clip: crop, flip, colour, blur; one draw for all frames of a clip.
+// What is done to the frames of a clip: crop, flip, colour, blur; one draw for all of them. The doing is the
+// augmentation kernel's (kernels/augment.h).
 #pragma once
 
 #include <array>
-#include <span>
 
-#include "data/video.h"
 #include "engine/random.h"
+#include "kernels/augment.h"
 
 namespace mcn {
 
@@ -26,17 +26,17 @@ struct AugmentConfig {
 /// UsageError for sizes, probabilities or ranges that make no sense.
 void check(const AugmentConfig& config);
 
-/// Writes clip.count x size x size x 3 float32: resized (triangle filter, widened when it shrinks), cropped at random,
-/// flipped, jittered, channels shuffled, grayscale, clamped to [0, 1], normalised, blurred. All colour operations are
-/// affine in RGB and are applied as one matrix: hue turns chroma in YIQ, contrast works about the mean luma of the
-/// whole clip, and clamping comes once, at their end (as NVIDIA DALI's ColorTwist). A pure function of its arguments; a
-/// draw is made for every decision whatever the probabilities, so changing one leaves the others' draws alone.
-void augment_clip(const Frames& clip, const AugmentConfig& config, Philox random, std::span<float> out);
+/// What the config says of every clip.
+AugmentParams augment_params(const AugmentConfig& config, bool residual = false);
 
-/// For evaluation: resized, the middle cropped, normalised. No randomness.
-void centre_clip(const Frames& clip, const AugmentConfig& config, std::span<float> out);
+/// A clip's augmentation: cropped at random, flipped, jittered, channels shuffled, grayscale, clamped to [0, 1],
+/// normalised, blurred. All colour operations are affine in RGB and are applied as one map: hue turns chroma in YIQ,
+/// contrast works about the mean luma of the whole clip, and clamping comes once, at their end (as NVIDIA DALI's
+/// ColorTwist). A pure function of its arguments; a draw is made for every decision whatever the probabilities, so
+/// changing one leaves the others' draws alone. The config must pass check().
+AugmentClip random_augmentation(const AugmentConfig& config, Philox random);
 
-/// Floats of a clip of that many frames.
-std::size_t clip_floats(std::int64_t frames, const AugmentConfig& config);
+/// For evaluation: the middle cropped. No randomness.
+AugmentClip centre_crop(const AugmentConfig& config);
 
 }  // namespace mcn

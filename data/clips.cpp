@@ -2,13 +2,11 @@
 #include "data/clips.h"
 
 #include "data/ordered.h"
-#include "data/video.h"
 #include "kernels/error.h"
 
 namespace mcn {
 
-std::vector<float> load_uniform_clips(const VideoEntry& entry, ClipConfig clip, const AugmentConfig& augment,
-                                      int count) {
+Frames load_uniform_clips(const VideoEntry& entry, ClipConfig clip, const AugmentConfig& augment, int count) {
   check(augment);
   if (count < 1) fail("clips", "the number of clips must be positive, got {}", count);
   Video video(entry.path);
@@ -16,16 +14,12 @@ std::vector<float> load_uniform_clips(const VideoEntry& entry, ClipConfig clip, 
   std::vector<std::int64_t> wanted;
   for (int k = 0; k < count; ++k)
     for (const std::int64_t i : uniform_clip(video.info().frames, clip, k, count)) wanted.push_back(i);
-  // All clips are cropped alike, so that they are one long clip.
-  const Frames frames = video.frames(wanted, augment.resize_height, augment.resize_width);
-  std::vector<float> out(clip_floats(frames.count, augment));
-  centre_clip(frames, augment, out);
-  return out;
+  return video.frames(wanted, augment.resize_height, augment.resize_width);
 }
 
 struct UniformClips::Impl {
   Dataset dataset;
-  std::unique_ptr<Ordered<std::vector<float>>> clips;  // last, so that its threads end before what they use
+  std::unique_ptr<Ordered<Frames>> clips;  // last, so that its threads end before what they use
 };
 
 UniformClips::UniformClips(const Dataset& dataset, ClipConfig clip, const AugmentConfig& augment, int count,
@@ -35,7 +29,7 @@ UniformClips::UniformClips(const Dataset& dataset, ClipConfig clip, const Augmen
   if (threads < 1) fail("clips", "threads must be positive, got {}", threads);
   impl_->dataset = dataset;
   const auto* videos = &impl_->dataset.videos;
-  impl_->clips = std::make_unique<Ordered<std::vector<float>>>(
+  impl_->clips = std::make_unique<Ordered<Frames>>(
       threads, 2 * threads, static_cast<std::int64_t>(videos->size()), [videos, clip, augment, count](std::int64_t i) {
         return load_uniform_clips((*videos)[static_cast<std::size_t>(i)], clip, augment, count);
       });
@@ -43,6 +37,6 @@ UniformClips::UniformClips(const Dataset& dataset, ClipConfig clip, const Augmen
 
 UniformClips::~UniformClips() = default;
 
-std::vector<float> UniformClips::next() { return impl_->clips->next().value_or(std::vector<float>{}); }
+Frames UniformClips::next() { return impl_->clips->next().value_or(Frames{}); }
 
 }  // namespace mcn

@@ -26,7 +26,8 @@ std::int64_t now_ns() {
 /// The two views of one video, or why there are none.
 struct Sample {
   std::int64_t video = 0;
-  std::vector<float> view_a, view_b;
+  HostRing::Slot frames_a, frames_b;
+  AugmentClip augmentation_a, augmentation_b;
   std::string error;
   double ms = 0;
 };
@@ -45,6 +46,8 @@ std::vector<std::int64_t> batch_videos(std::int64_t videos, std::int64_t batch, 
 }
 
 struct Loader::Impl {
+  explicit Impl(Backend& backend, const LoaderConfig& c) : config(c), ring(backend, view_bytes(c)) {}
+
   Dataset dataset;
   LoaderConfig config;
   std::vector<std::shared_ptr<const VideoIndex>> indices;   // filled as videos are first opened; under mutex
@@ -54,6 +57,7 @@ struct Loader::Impl {
   LoaderStats totals;
   std::int64_t iteration = 0;
   std::exception_ptr failure;
+  HostRing ring;
   std::unique_ptr<Ordered<Sample>> samples;  // last, so that its threads end before what they use
 
   [[nodiscard]] std::int64_t size() const { return static_cast<std::int64_t>(dataset.videos.size()); }
@@ -82,33 +86,24 @@ struct Loader::Impl {
     return Philox(config.seed, hash_stream(purpose, at_iteration, video, view));
   }
 
-  void view(Video& video, std::span<const std::int64_t> wanted, const Philox& draws, std::vector<float>& out) const {
-    const Frames frames = [&] {
-      const Range range("decode");
-      return video.frames(wanted, config.augment.resize_height, config.augment.resize_width);
-    }();
-    const Range range("augment");
-    out.resize(clip_floats(frames.count, config.augment));
-    augment_clip(frames, config.augment, draws, out);
+  HostRing::Slot frames(Video& video, std::span<const std::int64_t> wanted) {
+    HostRing::Slot slot = ring.take();
+    const Range range("decode");
+    const Frames decoded = video.frames(wanted, config.augment.resize_height, config.augment.resize_width);
+    std::ranges::copy(decoded.rgb, slot.bytes().begin());
+    return slot;
   }
 
-  /// Each frame's successor minus the frame; the last frame of a video looks back instead.
-  void residual(Video& video, std::span<const std::int64_t> wanted, const Philox& draws,
-                std::vector<float>& out) const {
-    if (video.info().frames < 2) fail<DataError>("video", "{} has 1 frame, a residual needs 2", video.info().path);
-    std::vector<std::int64_t> pairs;
+  /// Each frame and its successor; the last frame of a video is paired with its predecessor instead.
+  static std::vector<std::int64_t> pairs(const VideoInfo& video, std::span<const std::int64_t> wanted) {
+    if (video.frames < 2) fail<DataError>("video", "{} has 1 frame, a residual needs 2", video.path);
+    std::vector<std::int64_t> both;
     for (const std::int64_t i : wanted) {
-      const std::int64_t first = std::min(i, video.info().frames - 2);
-      pairs.push_back(first);
-      pairs.push_back(first + 1);
+      const std::int64_t first = std::min(i, video.frames - 2);
+      both.push_back(first);
+      both.push_back(first + 1);
     }
-    std::vector<float> both;
-    view(video, pairs, draws, both);
-    const std::size_t frame = both.size() / pairs.size();
-    out.resize(wanted.size() * frame);
-    for (std::size_t f = 0; f < wanted.size(); ++f)
-      for (std::size_t i = 0; i < frame; ++i)
-        out[f * frame + i] = both[(2 * f + 1) * frame + i] - both[2 * f * frame + i];
+    return both;
   }
 
   /// Errors of the video's data are part of the result; any other is thrown.
@@ -121,12 +116,11 @@ struct Loader::Impl {
       require_clip(video.info().path, video.info().frames, config.clip);
       for (const int side : {0, 1}) {
         Philox starts = random(clip_start, at_iteration, number, side);
-        const std::vector<std::int64_t> wanted = random_clip(video.info().frames, config.clip, starts);
-        const Philox draws = random(augmentation, at_iteration, number, side);
-        if (side == 1 && config.residual_view)
-          residual(video, wanted, draws, result.view_b);
-        else
-          view(video, wanted, draws, side == 0 ? result.view_a : result.view_b);
+        std::vector<std::int64_t> wanted = random_clip(video.info().frames, config.clip, starts);
+        if (side == 1 && config.residual_view) wanted = pairs(video.info(), wanted);
+        (side == 0 ? result.frames_a : result.frames_b) = frames(video, wanted);
+        (side == 0 ? result.augmentation_a : result.augmentation_b) =
+            random_augmentation(config.augment, random(augmentation, at_iteration, number, side));
       }
     } catch (const DataError& e) {
       result.error = e.what();
@@ -187,13 +181,14 @@ struct Loader::Impl {
 
     Batch batch;
     batch.iteration = iteration++;
-    for (auto view : {&Batch::view_a, &Batch::view_b})
-      (batch.*view).reserve(parts.size() * parts.front().view_a.size());
-    for (const Sample& s : parts) {
+    batch.view_b.residual = config.residual_view;
+    for (Sample& s : parts) {
       batch.videos.push_back(s.video);
       batch.labels.push_back(dataset.videos[static_cast<std::size_t>(s.video)].label);
-      batch.view_a.insert(batch.view_a.end(), s.view_a.begin(), s.view_a.end());
-      batch.view_b.insert(batch.view_b.end(), s.view_b.begin(), s.view_b.end());
+      batch.view_a.frames.push_back(std::move(s.frames_a));
+      batch.view_b.frames.push_back(std::move(s.frames_b));
+      batch.view_a.augmentation.push_back(s.augmentation_a);
+      batch.view_b.augmentation.push_back(s.augmentation_b);
       batch.decode_ms += s.ms;
     }
     ++totals.batches;
@@ -219,10 +214,41 @@ void check(const LoaderConfig& config, const Dataset& dataset) {
     fail<DataError>("loader", "the data set has {} videos, a batch needs {}", videos, config.batch);
 }
 
-Loader::Loader(const Dataset& dataset, LoaderConfig config) : impl_(std::make_unique<Impl>()) {
+std::size_t view_bytes(const LoaderConfig& config) {
+  const auto frames = static_cast<std::size_t>(config.clip.frames) * (config.residual_view ? 2 : 1);
+  return frames * static_cast<std::size_t>(config.augment.resize_height) *
+         static_cast<std::size_t>(config.augment.resize_width) * 3;
+}
+
+Tensor augmented_clips(const Batch& batch, std::int64_t begin, std::int64_t end, const LoaderConfig& config,
+                       Backend& backend, DType dtype) {
+  const AugmentConfig& augment = config.augment;
+  const std::int64_t videos = end - begin;
+  Tensor clips(backend, dtype, {2 * videos, config.clip.frames, augment.size, augment.size, 3});
+  std::int64_t row = 0;
+  for (const BatchView* view : {&batch.view_a, &batch.view_b}) {
+    const Tensor frames(
+        backend, DType::u8,
+        {videos, config.clip.frames * (view->residual ? 2 : 1), augment.resize_height, augment.resize_width, 3});
+    {
+      const Range range("copy");
+      for (std::int64_t i = 0; i < videos; ++i)
+        view->frames[static_cast<std::size_t>(begin + i)].upload(frames.rows(i, i + 1));
+    }
+    const Range range("augment");
+    backend.augment(
+        augment_params(augment, view->residual),
+        std::span(view->augmentation).subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(videos)),
+        frames, clips.rows(row, row + videos));
+    row += videos;
+  }
+  return clips;
+}
+
+Loader::Loader(const Dataset& dataset, LoaderConfig config, Backend& backend) {
   check(config, dataset);
+  impl_ = std::make_unique<Impl>(backend, config);
   impl_->dataset = dataset;
-  impl_->config = config;
   impl_->indices.resize(dataset.videos.size());
   impl_->iteration = config.first_iteration;
   Impl* impl = impl_.get();
@@ -246,6 +272,8 @@ Batch Loader::next() {
     throw;
   }
 }
+
+std::size_t Loader::buffers() const { return impl_->ring.slots(); }
 
 LoaderStats Loader::stats() const {
   LoaderStats stats = impl_->totals;

@@ -10,6 +10,8 @@
 #include "data/augment.h"
 #include "data/dataset.h"
 #include "data/sampler.h"
+#include "engine/host_ring.h"
+#include "engine/tensor.h"
 
 namespace mcn {
 
@@ -18,7 +20,7 @@ struct LoaderConfig {
   ClipConfig clip;
   AugmentConfig augment;
   std::uint64_t seed = 0;
-  int threads = 2;             ///< that decode and augment; change no bit
+  int threads = 2;             ///< that decode; change no bit
   int ring = 4;                ///< batches that the threads may be ahead; changes no bit
   bool residual_view = false;  ///< second view: each frame's successor minus the frame, normalised
   std::int64_t first_iteration = 0;
@@ -28,14 +30,28 @@ struct LoaderConfig {
 /// UsageError for settings that make no sense, DataError if the data set has fewer videos than a batch.
 void check(const LoaderConfig& config, const Dataset& dataset);
 
-/// View tensors are N x D x H x W x 3, float32, row-major.
+/// One view of every video of a batch: decoded frames, and what is to be done to them.
+struct BatchView {
+  std::vector<HostRing::Slot> frames;  ///< D x resize height x resize width x 3 uint8 each; residual: 2 D
+  std::vector<AugmentClip> augmentation;
+  bool residual = false;
+};
+
 struct Batch {
   std::int64_t iteration = 0;
   std::vector<std::int64_t> videos;  ///< indices in Dataset::videos, all different
   std::vector<std::int64_t> labels;
-  std::vector<float> view_a, view_b;
+  BatchView view_a, view_b;
   double decode_ms = 0;  ///< that the threads spent on it, together
 };
+
+/// Bytes of a slot of HostRing for one view of one video.
+std::size_t view_bytes(const LoaderConfig& config);
+
+/// The augmented clips of videos [begin, end) of a batch on a device: 2 (end - begin) x D x size x size x 3, view a of
+/// each, then view b of each. The frames travel as uint8.
+Tensor augmented_clips(const Batch& batch, std::int64_t begin, std::int64_t end, const LoaderConfig& config,
+                       Backend& backend, DType dtype);
 
 struct LoaderStats {
   std::int64_t batches = 0;
@@ -51,8 +67,8 @@ struct LoaderStats {
 /// than a clip, is replaced by another that is not in the batch, chosen by the seed.
 class Loader {
  public:
-  /// Throws what check() throws. The data set is copied.
-  Loader(const Dataset& dataset, LoaderConfig config);
+  /// Throws what check() throws. The data set is copied; frames are decoded into the backend's host memory.
+  Loader(const Dataset& dataset, LoaderConfig config, Backend& backend);
   ~Loader();
 
   /// Blocks until the next iteration's batch is made. DataError, listing them, when more than max_bad_percent of the
@@ -60,6 +76,8 @@ class Loader {
   Batch next();
 
   [[nodiscard]] LoaderStats stats() const;
+  /// Host buffers in existence, one for each view of a video under way.
+  [[nodiscard]] std::size_t buffers() const;
 
  private:
   struct Impl;

@@ -27,6 +27,8 @@ struct AugmentClip {
   double a[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1}, b[3] = {}, m[9] = {};
   int radius = 0;                     ///< of the blur; 0: none
   float blur[most_radius + 1] = {1};  ///< weights at distance 0 .. radius; over both sides they sum to 1
+
+  bool operator==(const AugmentClip&) const = default;
 };
 
 class AugmentKernels {

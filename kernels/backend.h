@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <new>
 #include <optional>
 #include <string>
 
@@ -89,6 +90,20 @@ class Backend : public ConvKernels,
   virtual void copy_to_host(ConstView x, void* host) = 0;
   virtual void copy(ConstView x, View y) = 0;
 
+  /// Host memory that upload() copies from at full speed: page-locked where the device has memory of its own. Safe from
+  /// any thread, as is wait_upload().
+  virtual void* allocate_host(std::size_t bytes);
+  virtual void release_host(void* p) noexcept;
+  /// Copies y.numel() elements as copy_from_host(), but may return before host memory is read; that must stay as it is
+  /// until wait_upload() has returned, which is called once for each upload.
+  using Upload = std::uint64_t;
+  static constexpr Upload no_upload = 0;
+  virtual Upload upload(const void* host, View y) {
+    copy_from_host(host, y);
+    return no_upload;
+  }
+  virtual void wait_upload(Upload upload) noexcept { (void)upload; }
+
   /// How float32 convolutions are formed from now on; fp32 at first. UsageError where the device has no other.
   virtual void set_precision(Precision precision) {
     if (precision != Precision::fp32)
@@ -127,6 +142,13 @@ class Backend : public ConvKernels,
   std::atomic<std::size_t> peak_{0};
   std::atomic<std::int64_t> kernel_calls_{0};
 };
+
+inline void* Backend::allocate_host(std::size_t bytes) {
+  void* p = ::operator new (bytes, std::align_val_t{64}, std::nothrow);
+  if (p == nullptr) fail<DeviceError>("memory", "{}: no {} bytes of host memory are to be had", name(), bytes);
+  return p;
+}
+inline void Backend::release_host(void* p) noexcept { ::operator delete (p, std::align_val_t{64}); }
 
 /// A new `ref` backend: boring loops in float32 and float64, one thread, never optimised.
 std::unique_ptr<Backend> make_ref_backend();

@@ -12,13 +12,17 @@ MemoryForecast forecast_memory(const TrainConfig& config, const Dataset& dataset
   MemoryForecast forecast;
   {
     Trainer trainer(config, dataset, device.backend());
+    const LoaderConfig& loader = config.loader;
     Batch batch;
-    batch.videos.resize(static_cast<std::size_t>(config.loader.batch));
+    batch.videos.resize(static_cast<std::size_t>(loader.batch));
     std::iota(batch.videos.begin(), batch.videos.end(), 0);
     batch.labels.resize(batch.videos.size());
-    const std::size_t floats = batch.videos.size() * clip_floats(config.loader.clip.frames, config.loader.augment);
-    batch.view_a.resize(floats);
-    batch.view_b.resize(floats);
+    HostRing ring(device.backend(), view_bytes(loader));
+    batch.view_b.residual = loader.residual_view;
+    for (BatchView* view : {&batch.view_a, &batch.view_b}) {
+      for (std::int64_t i = 0; i < loader.batch; ++i) view->frames.push_back(ring.take());
+      view->augmentation.resize(batch.videos.size());
+    }
     // The moments come with the first step, so the second holds most; a graph is captured in it.
     IterationMetrics metrics;
     for (int i = 0; i < 2; ++i) metrics = trainer.step(batch);
@@ -26,7 +30,9 @@ MemoryForecast forecast_memory(const TrainConfig& config, const Dataset& dataset
     forecast.weights = held.weights;
     forecast.optimizer = held.optimizer;
     forecast.bank = held.bank;
-    forecast.clips = 2 * floats * size_of(config.dtype);
+    forecast.clips = 2 * size_of(config.dtype) *
+                     static_cast<std::size_t>(
+                         Shape{loader.batch, loader.clip.frames, loader.augment.size, loader.augment.size, 3}.numel());
     forecast.tapes = metrics.tape_bytes;
     forecast.peak = device.backend().memory().peak;
     forecast.peak_with_scratch = device.peak();

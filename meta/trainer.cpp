@@ -55,20 +55,7 @@ Trainer::Trainer(TrainConfig config, const Dataset& dataset, Backend& backend, c
 }
 
 ClipSet Trainer::clip_set(const Batch& batch, std::int64_t begin, std::int64_t end) const {
-  const Range range("copy");
-  const LoaderConfig& loader = config_.loader;
-  const std::int64_t size = loader.augment.size;
-  const auto clip = static_cast<std::size_t>(loader.clip.frames * size * size * 3);
-  const auto first = static_cast<std::size_t>(begin) * clip;
-  const auto count = static_cast<std::size_t>(end - begin) * clip;
-  Tensor clips(backend_, config_.dtype, {2 * (end - begin), loader.clip.frames, size, size, 3});
-  const auto fill = [&](const std::vector<float>& view, std::int64_t row) {
-    const Tensor rows = Tensor::from(backend_, config_.dtype, {end - begin, loader.clip.frames, size, size, 3},
-                                     std::span<const float>(view).subspan(first, count));
-    backend_.copy(rows, clips.rows(row, row + end - begin));
-  };
-  fill(batch.view_a, 0);
-  fill(batch.view_b, end - begin);
+  const Tensor clips = augmented_clips(batch, begin, end, config_.loader, backend_, config_.dtype);
   const std::span<const std::int64_t> videos(batch.videos);
   return {clips,
           bank_.negatives(batch.iteration,
@@ -105,7 +92,7 @@ IterationMetrics Trainer::step() {
   const Range iteration_range(fmt::format("iteration {}", iteration_));
   const Batch batch = [&] {
     const Range range("wait");
-    if (loader_ == nullptr) loader_ = std::make_unique<Loader>(dataset_, config_.loader);
+    if (loader_ == nullptr) loader_ = std::make_unique<Loader>(dataset_, config_.loader, backend_);
     return loader_->next();
   }();
   const double waited = seconds_since(start);

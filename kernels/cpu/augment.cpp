@@ -57,7 +57,7 @@ void crop(const AugmentParams& p, const AugmentClip& clip, const Frames& in, flo
     for (int y = 0; y < p.size; ++y) {
       std::fill(line, line + width, 0.0F);
       for (int k = 0; k < rows.width; ++k) {
-        const float w = rows.weights[static_cast<std::size_t>(y * rows.width + k)];
+        const float w = rows.weights[static_cast<std::size_t>(std::int64_t{y} * rows.width + k)];
         const std::uint8_t* from = in.frame(f) + (rows.first[static_cast<std::size_t>(y)] + k) * row + begin * 3;
         for (std::int64_t x = 0; x < width; ++x) line[x] += w * static_cast<float>(from[x]);
       }
@@ -65,7 +65,7 @@ void crop(const AugmentParams& p, const AugmentClip& clip, const Frames& in, flo
         const float* from = line + (columns.first[static_cast<std::size_t>(x)] - begin) * 3;
         Rgb sum{0, 0, 0};
         for (int k = 0; k < columns.width; ++k) {
-          const float w = columns.weights[static_cast<std::size_t>(x * columns.width + k)];
+          const float w = columns.weights[static_cast<std::size_t>(std::int64_t{x} * columns.width + k)];
           sum.r += w * from[3 * k];
           sum.g += w * from[3 * k + 1];
           sum.b += w * from[3 * k + 2];

@@ -80,6 +80,52 @@ void CudaBackend::copy_to_host(ConstView x, void* host) {
   stream_.synchronize();
 }
 
+void* CudaBackend::allocate_host(std::size_t bytes) {
+  MCN_CUDA(cudaSetDevice(device_));  // a thread's own setting
+  void* p = nullptr;
+  MCN_CUDA(cudaMallocHost(&p, bytes));
+  return p;
+}
+
+void CudaBackend::release_host(void* p) noexcept { (void)cudaFreeHost(p); }
+
+Backend::Upload CudaBackend::upload(const void* host, View y) {
+  count_kernel();
+  const std::lock_guard lock(uploads_mutex_);
+  const auto event = [&] {
+    if (spare_events_.empty()) return Event();
+    Event spare = std::move(spare_events_.back());
+    spare_events_.pop_back();
+    return spare;
+  };
+  // y was allocated in the order of the kernels' stream, and may still be in use there.
+  Event allocated = event();
+  allocated.record(stream());
+  allocated.hold(copy_stream_.get());
+  MCN_CUDA(cudaMemcpyAsync(y.data, host, bytes_of(y), cudaMemcpyHostToDevice, copy_stream_.get()));
+  Event copied = event();
+  copied.record(copy_stream_.get());
+  copied.hold(stream());
+  spare_events_.push_back(std::move(allocated));
+  uploads_.emplace(++last_upload_, std::move(copied));
+  return last_upload_;
+}
+
+void CudaBackend::wait_upload(Upload upload) noexcept {
+  if (upload == no_upload) return;
+  std::optional<Event> event;
+  {
+    const std::lock_guard lock(uploads_mutex_);
+    auto node = uploads_.extract(upload);
+    if (node.empty()) return;
+    event.emplace(std::move(node.mapped()));
+  }
+  (void)cudaSetDevice(device_);
+  (void)cudaEventSynchronize(event->get());  // what went wrong in the copy comes out at the next call
+  const std::lock_guard lock(uploads_mutex_);
+  spare_events_.push_back(std::move(*event));
+}
+
 void CudaBackend::copy(ConstView x, View y) {
   count_kernel();
   if (x.data != y.data) MCN_CUDA(cudaMemcpyAsync(y.data, x.data, bytes_of(x), cudaMemcpyDeviceToDevice, stream()));

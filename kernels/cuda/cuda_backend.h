@@ -1,6 +1,9 @@
 // The backend of hand-written CUDA kernels: the device `cuda` where nvcc built it, `simt` where the host compiler did.
 #pragma once
 
+#include <map>
+#include <mutex>
+
 #include "kernels/backend.h"
 #include "kernels/cuda/memory.h"
 #if defined(__CUDACC__)
@@ -33,6 +36,10 @@ class CudaBackend final : public Backend {
   std::unique_ptr<Graph> capture(const std::function<void()>& work) override;
   void copy_from_host(const void* host, View y) override;
   void copy_to_host(ConstView x, void* host) override;
+  void* allocate_host(std::size_t bytes) override;
+  void release_host(void* p) noexcept override;
+  Upload upload(const void* host, View y) override;
+  void wait_upload(Upload upload) noexcept override;
   void copy(ConstView x, View y) override;
 
   // ConvKernels
@@ -137,7 +144,13 @@ class CudaBackend final : public Backend {
   void release_impl(void* p, std::size_t bytes) noexcept override;
 
  private:
+  int device_ = current_device();
   Stream stream_;
+  Stream copy_stream_;  // uploads run beside the kernels before them
+  std::mutex uploads_mutex_;
+  std::map<Upload, Event> uploads_;  // not yet waited for
+  std::vector<Event> spare_events_;
+  Upload last_upload_ = no_upload;
   Precision precision_ = Precision::fp32;
 #if defined(__CUDACC__)
   std::unique_ptr<CublasGemm> cublas_;  // null: our own products

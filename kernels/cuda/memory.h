@@ -23,6 +23,34 @@ class Stream {
   cudaStream_t stream_ = nullptr;
 };
 
+inline int current_device() {
+  int device = 0;
+  MCN_CUDA(cudaGetDevice(&device));
+  return device;
+}
+
+/// A point in a stream's work.
+class Event {
+ public:
+  Event() { MCN_CUDA(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming)); }
+  Event(Event&& other) noexcept : event_(std::exchange(other.event_, nullptr)) {}
+  Event& operator=(Event&& other) noexcept {
+    std::swap(event_, other.event_);
+    return *this;
+  }
+  ~Event() {
+    if (event_ != nullptr) (void)cudaEventDestroy(event_);
+  }
+
+  void record(cudaStream_t stream) const { MCN_CUDA(cudaEventRecord(event_, stream)); }
+  /// What is put on the stream from now on runs after the recorded point.
+  void hold(cudaStream_t stream) const { MCN_CUDA(cudaStreamWaitEvent(stream, event_)); }
+  [[nodiscard]] cudaEvent_t get() const { return event_; }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
 /// Device memory for `count` values of T, uninitialised, given and taken back in the stream's order: a kernel that was
 /// launched before the owner goes may still use it.
 template <class T>

@@ -77,7 +77,7 @@ void RefBackend::augment(const AugmentParams& p, std::span<const AugmentClip> cl
     for (std::int64_t d = 0; d < depth / step; ++d)
       for (int i = 0; i < p.size; ++i)
         for (int x = 0; x < p.size; ++x) {
-          const auto at = static_cast<std::size_t>(i * p.size + (clip.flip ? p.size - 1 - x : x));
+          const auto at = static_cast<std::size_t>(std::int64_t{i} * p.size + (clip.flip ? p.size - 1 - x : x));
           Rgb v = pictures[static_cast<std::size_t>(step * d + step - 1)][at];
           if (p.residual) {
             const Rgb& before = pictures[static_cast<std::size_t>(step * d)][at];

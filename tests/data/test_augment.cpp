@@ -5,6 +5,8 @@
 
 #include "data/augment.h"
 #include "data/sampler.h"
+#include "engine/device.h"
+#include "engine/tensor.h"
 #include "kernels/error.h"
 #include "tests/catch.h"
 #include "tests/data/videos.h"
@@ -24,16 +26,24 @@ AugmentConfig plain(int size, int height, int width) {
   return c;
 }
 
+std::vector<float> applied(const Frames& clip, const AugmentConfig& config, const AugmentClip& augmentation) {
+  check(config);
+  Backend& ref = open_device("ref");
+  const Tensor frames(ref, DType::u8, {1, clip.count, clip.height, clip.width, 3});
+  ref.copy_from_host(clip.rgb.data(), frames);
+  const Tensor out(ref, DType::f32, {1, clip.count, config.size, config.size, 3});
+  ref.augment(augment_params(config), std::span(&augmentation, 1), frames, out);
+  std::vector<float> values(static_cast<std::size_t>(out.shape().numel()), NAN);
+  ref.copy_to_host(out, values.data());
+  return values;
+}
+
 std::vector<float> augmented(const Frames& clip, const AugmentConfig& config, std::uint64_t stream) {
-  std::vector<float> out(clip_floats(clip.count, config), NAN);
-  augment_clip(clip, config, Philox(1, stream), out);
-  return out;
+  return applied(clip, config, random_augmentation(config, Philox(1, stream)));
 }
 
 std::vector<float> centred(const Frames& clip, const AugmentConfig& config) {
-  std::vector<float> out(clip_floats(clip.count, config), NAN);
-  centre_clip(clip, config, out);
-  return out;
+  return applied(clip, config, centre_crop(config));
 }
 
 Frames filled(int count, int height, int width, std::array<std::uint8_t, 3> color) {
@@ -244,18 +254,16 @@ TEST_CASE("augmentation is pure, alike for all frames, and finite", "[augment]")
 }
 
 TEST_CASE("augmentation refuses what makes no sense", "[augment]") {
-  const Frames clip = filled(1, 8, 8, {1, 2, 3});
-  std::vector<float> out(4 * 4 * 3);
-  CHECK_THROWS_AS(centre_clip(clip, plain(9, 8, 8), out), UsageError);
-  CHECK_THROWS_AS(centre_clip(clip, plain(5, 8, 8), out), UsageError);
+  CHECK_NOTHROW(check(plain(8, 8, 8)));
+  CHECK_THROWS_AS(check(plain(9, 8, 8)), UsageError);
   AugmentConfig c = plain(4, 8, 8);
   c.flip = std::nan("");
-  CHECK_THROWS_AS(centre_clip(clip, c, out), UsageError);
+  CHECK_THROWS_AS(check(c), UsageError);
   c.flip = 1.5;
-  CHECK_THROWS_AS(centre_clip(clip, c, out), UsageError);
+  CHECK_THROWS_AS(check(c), UsageError);
   c.flip = 0;
   c.std[1] = 0;
-  CHECK_THROWS_AS(centre_clip(clip, c, out), UsageError);
+  CHECK_THROWS_AS(check(c), UsageError);
 }
 
 TEST_CASE("random clips lie in the video and start anywhere", "[clip]") {

@@ -8,6 +8,7 @@
 #include "data/loader.h"
 #include "data/ordered.h"
 #include "data/video.h"
+#include "engine/device.h"
 #include "kernels/error.h"
 #include "tests/catch.h"
 #include "tests/data/videos.h"
@@ -39,16 +40,35 @@ LoaderConfig small_config() {
   return c;
 }
 
+void check_same(const BatchView& a, const BatchView& b) {
+  CHECK(a.residual == b.residual);
+  CHECK((a.augmentation == b.augmentation));
+  REQUIRE(a.frames.size() == b.frames.size());
+  const std::size_t used = std::size_t{4 * 10 * 12 * 3} * (a.residual ? 2 : 1);
+  for (std::size_t i = 0; i < a.frames.size(); ++i)
+    CHECK(std::ranges::equal(a.frames[i].bytes().first(used), b.frames[i].bytes().first(used)));
+}
+
 void check_same(const Batch& a, const Batch& b) {
   CHECK(a.iteration == b.iteration);
   CHECK(a.videos == b.videos);
   CHECK(a.labels == b.labels);
-  CHECK(a.view_a == b.view_a);
-  CHECK(a.view_b == b.view_b);
+  check_same(a.view_a, b.view_a);
+  check_same(a.view_b, b.view_b);
+}
+
+Backend& cpu() { return open_device("cpu"); }
+
+// The augmented clips of a whole batch, view a's and then view b's.
+std::vector<float> clips_of(const Batch& batch, const LoaderConfig& c, Backend& backend = cpu()) {
+  const Tensor clips = augmented_clips(batch, 0, std::ssize(batch.videos), c, backend, DType::f32);
+  std::vector<float> values(static_cast<std::size_t>(clips.shape().numel()), NAN);
+  backend.copy_to_host(clips, values.data());
+  return values;
 }
 
 std::vector<Batch> take(const Dataset& d, const LoaderConfig& c, int count) {
-  Loader loader(d, c);
+  Loader loader(d, c, cpu());
   std::vector<Batch> batches;
   for (int i = 0; i < count; ++i) batches.push_back(loader.next());
   return batches;
@@ -62,10 +82,11 @@ TEST_CASE("a batch has different videos, their labels and two different views", 
     REQUIRE(b.videos.size() == 3);
     CHECK(std::set<std::int64_t>(b.videos.begin(), b.videos.end()).size() == 3);
     for (std::size_t i = 0; i < 3; ++i) CHECK(b.labels[i] == b.videos[i] % 2);
-    CHECK(b.view_a.size() == std::size_t{3 * 4 * 8 * 8 * 3});
-    CHECK(b.view_b.size() == b.view_a.size());
-    CHECK(b.view_a != b.view_b);
-    CHECK(std::ranges::all_of(b.view_a, [](float v) { return std::isfinite(v); }));
+    const std::vector<float> clips = clips_of(b, small_config());
+    REQUIRE(clips.size() == std::size_t{2 * 3 * 4 * 8 * 8 * 3});
+    CHECK(std::ranges::all_of(clips, [](float v) { return std::isfinite(v); }));
+    const std::span views(clips);
+    CHECK_FALSE(std::ranges::equal(views.first(clips.size() / 2), views.last(clips.size() / 2)));
     if (b.iteration < 2) epoch.insert(b.videos.begin(), b.videos.end());
   }
   CHECK(epoch.size() == 6);  // two batches of one permutation share no video
@@ -104,7 +125,7 @@ TEST_CASE("threads, ring and resume change no bit", "[loader]") {
   const std::vector<Batch> resumed = take(d, c, 3);
   for (std::size_t i = 0; i < 3; ++i) check_same(resumed[i], truth[i + 3]);
   c.seed = 6;
-  CHECK(take(d, c, 1)[0].view_a != resumed[0].view_a);
+  CHECK_FALSE((take(d, c, 1)[0].view_a.augmentation == resumed[0].view_a.augmentation));
 }
 
 TEST_CASE("the residual view is the difference of frames that follow each other", "[loader]") {
@@ -122,9 +143,11 @@ TEST_CASE("the residual view is the difference of frames that follow each other"
   c.batch = 1;
   c.residual_view = true;
   c.augment.jitter = c.augment.grayscale = c.augment.blur = 0;
-  for (const Batch& b : take(d, c, 10))
-    for (std::size_t i = 0; i < b.view_b.size(); ++i)
-      REQUIRE(std::abs(b.view_b[i] - 10.0F / 255.0F / c.augment.std[i % 3]) < 1e-5F);
+  for (const Batch& b : take(d, c, 10)) {
+    const std::vector<float> clips = clips_of(b, c);
+    for (std::size_t i = clips.size() / 2; i < clips.size(); ++i)
+      REQUIRE(std::abs(clips[i] - 10.0F / 255.0F / c.augment.std[i % 3]) < 1e-5F);
+  }
 }
 
 TEST_CASE("videos that cannot be used are replaced, alike for any number of threads and after a resume", "[loader]") {
@@ -141,7 +164,7 @@ TEST_CASE("videos that cannot be used are replaced, alike for any number of thre
   for (const Batch& b : truth) {
     CHECK(std::set<std::int64_t>(b.videos.begin(), b.videos.end()).size() == 4);
     for (const std::int64_t bad : {2, 4, 7}) CHECK(std::ranges::find(b.videos, bad) == b.videos.end());
-    CHECK(b.view_a.size() == std::size_t{4 * 4 * 8 * 8 * 3});
+    CHECK(b.view_a.frames.size() == 4);
   }
   c.threads = 3;
   const std::vector<Batch> again = take(d, c, 6);
@@ -150,7 +173,7 @@ TEST_CASE("videos that cannot be used are replaced, alike for any number of thre
   check_same(take(d, c, 1)[0], truth[5]);
 
   c.first_iteration = 0;
-  Loader loader(d, c);
+  Loader loader(d, c, cpu());
   for (int i = 0; i < 6; ++i) loader.next();
   const LoaderStats stats = loader.stats();
   CHECK(stats.batches == 6);
@@ -166,7 +189,7 @@ TEST_CASE("too many unusable videos stop the loader with their list", "[loader]"
   for (const std::size_t i : {1U, 6U}) test::write_file(d.videos[i].path, "");
   LoaderConfig c = small_config();
   c.max_bad_percent = 10;
-  Loader loader(d, c);
+  Loader loader(d, c, cpu());
   std::string message = "no error";
   for (int i = 0; i < 8 && message == "no error"; ++i) {
     try {
@@ -188,7 +211,7 @@ TEST_CASE("without a video left to replace one the loader says so", "[loader]") 
   test::write_file(d.videos[1].path, "");
   LoaderConfig c = small_config();
   c.max_bad_percent = 100;
-  Loader loader(d, c);
+  Loader loader(d, c, cpu());
   CHECK_THROWS_WITH(loader.next(), Catch::Matchers::ContainsSubstring("no video is left"));
 }
 
@@ -196,18 +219,18 @@ TEST_CASE("a loader refuses what makes no sense, and may be destroyed at any tim
   const TemporaryFolder folder;
   const Dataset d = make_videos(folder, 3);
   LoaderConfig c = small_config();
-  { const Loader unused(d, c); }
+  { const Loader unused(d, c, cpu()); }
   c.batch = 4;
-  CHECK_THROWS_WITH(Loader(d, c), "[loader] the data set has 3 videos, a batch needs 4");
+  CHECK_THROWS_WITH(Loader(d, c, cpu()), "[loader] the data set has 3 videos, a batch needs 4");
   c = small_config();
   c.threads = 0;
-  CHECK_THROWS_AS(Loader(d, c), UsageError);
+  CHECK_THROWS_AS(Loader(d, c, cpu()), UsageError);
   c = small_config();
   c.batch = 0;
-  CHECK_THROWS_AS(Loader(d, c), UsageError);
+  CHECK_THROWS_AS(Loader(d, c, cpu()), UsageError);
   c = small_config();
   c.augment.size = 50;
-  CHECK_THROWS_AS(Loader(d, c), UsageError);
+  CHECK_THROWS_AS(Loader(d, c, cpu()), UsageError);
 }
 
 TEST_CASE("ordered work comes in order, bounded, with its exceptions in their place", "[loader]") {
@@ -237,24 +260,68 @@ TEST_CASE("uniform clips are those of each video by itself, for any number of th
   for (const int threads : {1, 3}) {
     UniformClips reader(d, c.clip, c.augment, 2, threads);
     for (const VideoEntry& entry : d.videos) {
-      const std::vector<float> clips = reader.next();
-      REQUIRE(clips.size() == 2 * clip_floats(4, c.augment));
-      CHECK(clips == load_uniform_clips(entry, c.clip, c.augment, 2));
+      const Frames clips = reader.next();
+      CHECK(clips.count == 2 * 4);
+      CHECK(clips.height == 10);
+      CHECK(clips.width == 12);
+      CHECK(clips.rgb == load_uniform_clips(entry, c.clip, c.augment, 2).rgb);
     }
-    CHECK(reader.next().empty());
+    CHECK(reader.next().count == 0);
   }
   Video video(d.videos[3].path);
-  const Frames frames = video.frames(uniform_clip(12, c.clip, 1, 2), 10, 12);
-  std::vector<float> second(clip_floats(4, c.augment));
-  centre_clip(frames, c.augment, second);
-  const std::vector<float> both = load_uniform_clips(d.videos[3], c.clip, c.augment, 2);
-  CHECK(std::equal(second.begin(), second.end(), both.begin() + static_cast<std::ptrdiff_t>(second.size())));
+  const Frames second = video.frames(uniform_clip(12, c.clip, 1, 2), 10, 12);
+  const Frames both = load_uniform_clips(d.videos[3], c.clip, c.augment, 2);
+  CHECK(std::equal(second.rgb.begin(), second.rgb.end(), both.rgb.end() - std::ssize(second.rgb)));
 
   test::write_file(d.videos[1].path, "");
   UniformClips reader(d, c.clip, c.augment, 2, 2);
-  CHECK(!reader.next().empty());
+  CHECK(reader.next().count > 0);
   CHECK_THROWS_AS(reader.next(), DataError);
-  CHECK(!reader.next().empty());
+  CHECK(reader.next().count > 0);
+}
+
+TEST_CASE("a batch's clips are the same bits on every device, and a part of them is that part", "[loader]") {
+  const TemporaryFolder folder;
+  const Dataset d = make_videos(folder, 7);
+  LoaderConfig c = small_config();
+  c.residual_view = GENERATE(false, true);
+  std::vector<std::vector<float>> expected;
+  for (const Batch& b : take(d, c, 5)) expected.push_back(clips_of(b, c, open_device("ref")));
+  for (const char* name : {"cpu", "simt"}) {
+    INFO(name);
+    Backend& backend = open_device(name);
+    Loader loader(d, c, backend);
+    for (const std::vector<float>& clips : expected) {
+      const Batch batch = loader.next();
+      CHECK((clips_of(batch, c, backend) == clips));
+    }
+  }
+  const Batch batch = std::move(take(d, c, 1)[0]);
+  const std::vector<double> part = augmented_clips(batch, 1, 3, c, cpu(), DType::f32).to_doubles();
+  const std::size_t clip = expected[0].size() / 6;
+  REQUIRE(part.size() == 4 * clip);
+  CHECK(std::equal(part.begin(), part.begin() + std::ssize(part) / 2, expected[0].begin() + std::ptrdiff_t(clip)));
+  CHECK(std::equal(part.begin() + std::ssize(part) / 2, part.end(), expected[0].begin() + std::ptrdiff_t(4 * clip)));
+}
+
+TEST_CASE("the host buffers of a loader are as many as its ring and the batches that are held", "[loader]") {
+  const TemporaryFolder folder;
+  const Dataset d = make_videos(folder, 7);
+  LoaderConfig c = small_config();
+  c.ring = 2;
+  Loader loader(d, c, cpu());
+  for (int i = 0; i < 12; ++i) loader.next();
+  // Two views of: the ring's videos, one under way in each thread, the batch that was just held.
+  CHECK(loader.buffers() <= static_cast<std::size_t>(2 * (c.ring * c.batch + c.threads + c.batch)));
+  CHECK(loader.buffers() >= static_cast<std::size_t>(2 * c.batch));
+}
+
+TEST_CASE("a batch outlives its loader", "[loader]") {
+  const TemporaryFolder folder;
+  const Dataset d = make_videos(folder, 4);
+  const LoaderConfig c = small_config();
+  const Batch batch = Loader(d, c, cpu()).next();
+  CHECK((clips_of(batch, c) == clips_of(take(d, c, 1)[0], c)));
 }
 
 }  // namespace

@@ -56,11 +56,14 @@ TEST_CASE("out of memory in an inner step says what to lower, loses nothing, and
   trainer.save(checkpoint);
   const auto before = values(trainer);
   const std::size_t held = simt.memory().current;
-  Loader loader(test::videos(), [&] {
-    LoaderConfig config = c.loader;
-    config.first_iteration = 2;
-    return config;
-  }());
+  Loader loader(
+      test::videos(),
+      [&] {
+        LoaderConfig config = c.loader;
+        config.first_iteration = 2;
+        return config;
+      }(),
+      simt);
   const Batch batch = loader.next();
   {
     // Enough for the clips and some of a tape.

@@ -19,6 +19,10 @@ class GuardedBackend final : public Backend {
   void copy_from_host(const void* host, View y) override { run().copy_from_host(host, y); }
   void copy_to_host(ConstView x, void* host) override { run().copy_to_host(x, host); }
   void copy(ConstView x, View y) override { run().copy(x, y); }
+  void* allocate_host(std::size_t bytes) override { return inner_.allocate_host(bytes); }
+  void release_host(void* p) noexcept override { inner_.release_host(p); }
+  Upload upload(const void* host, View y) override { return run().upload(host, y); }
+  void wait_upload(Upload upload) noexcept override { inner_.wait_upload(upload); }
 
   void conv3d_fprop(const Conv3dParams& p, ConstView x, ConstView w, View y, Mode m) override {
     run().conv3d_fprop(p, x, w, y, m);

@@ -54,6 +54,14 @@ void run_the_rest(Backend& backend, DType dtype) {
   backend.gather_rows(x, rows, z);
   backend.update_rows(0.5, z, rows, y);
   CHECK(backend.all_finite(y));
+  const Tensor frames(backend, DType::u8, {1, 2, 8, 8, 3});
+  const std::vector<std::uint8_t> pixels(static_cast<std::size_t>(frames.shape().numel()), 7);
+  backend.copy_from_host(pixels.data(), frames);
+  const Tensor clips(backend, dtype, {1, 2, 8, 8, 3});
+  AugmentParams params;
+  params.size = params.resize_height = params.resize_width = 8;
+  backend.augment(params, std::vector<AugmentClip>(1), frames, clips);
+  CHECK(backend.all_finite(clips));
 }
 
 }  // namespace

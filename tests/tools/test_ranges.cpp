@@ -92,7 +92,8 @@ TEST_CASE("an NVTX profiler sees a training run's ranges nested as documented") 
     INFO(iteration);
     CHECK(count(iteration) == 1);
     CHECK(count(iteration + " > wait") == 1);
-    CHECK(count(iteration + " > copy") == 2);
+    // Support and query, two views each.
+    for (const char* step : {"copy", "augment"}) CHECK(count(fmt::format("{} > {}", iteration, step)) == 4);
     for (const char* step : {"inner step 0", "inner step 1", "outer step"})
       for (const char* sweep : {"forward", "backward"}) {
         CHECK(count(fmt::format("{} > {} > {}", iteration, step, sweep)) == 1);
@@ -108,7 +109,6 @@ TEST_CASE("an NVTX profiler sees a training run's ranges nested as documented") 
   }
   CHECK(count("profiled steps") == 1);
   CHECK(count("decode") >= 3 * 4 * 2);
-  CHECK(count("augment") == count("decode"));
   CHECK(!all.contains("iteration 1"));
 #endif
 }
