@@ -55,16 +55,22 @@ void CudaBackend::profile(bool on) {
 std::unique_ptr<Graph> CudaBackend::capture(const std::function<void()>& work) {
   MCN_CUDA(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeThreadLocal));
   cudaGraph_t graph = nullptr;
+  const auto drop = [&] {
+    if (graph != nullptr) (void)cudaGraphDestroy(graph);
+    (void)cudaGetLastError();
+  };
   try {
     work();
   } catch (...) {
     // The capture must end before anything else can be put on the stream.
     (void)cudaStreamEndCapture(stream(), &graph);
-    if (graph != nullptr) (void)cudaGraphDestroy(graph);
-    (void)cudaGetLastError();
+    drop();
     throw;
   }
-  MCN_CUDA(cudaStreamEndCapture(stream(), &graph));
+  if (const cudaError_t error = cudaStreamEndCapture(stream(), &graph); error != cudaSuccess) {
+    drop();
+    check(error, "cudaStreamEndCapture", std::source_location::current());
+  }
   return std::make_unique<CudaGraph>(stream(), graph);
 }
 

@@ -41,10 +41,19 @@ struct Abandoned {};
 // change of stack (Boost's own switches have none in Debian's build).
 class Fiber {
  public:
-  Fiber()
-      : stack_(allocator_.allocate()),
-        fiber_(std::allocator_arg, context::preallocated(stack_.sp, stack_.size, stack_), Kept{},
-               [this](context::fiber&& caller) { return loop(std::move(caller)); }) {}
+  Fiber() : stack_(allocator_.allocate()) {
+    // Boost enters a new fiber once, and leaves it before its function: what ASan lays out there must be the fiber's
+    // own, or it is taken for dead when an exception passes here.
+    void* fake = nullptr;
+    const void* bottom = nullptr;
+    std::size_t size = 0;
+    leave(&fake, stack_bottom(), stack_.size);
+    fiber_ = context::fiber(std::allocator_arg, context::preallocated(stack_.sp, stack_.size, stack_), Kept{},
+                            [this](context::fiber&& caller) { return loop(std::move(caller)); });
+    arrive(fake, &bottom, &size);
+    leave(&fake, bottom, size);
+    arrive(fake, nullptr, nullptr);
+  }
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
   ~Fiber() {
@@ -60,7 +69,7 @@ class Fiber {
   bool resume() {
     ended_ = false;
     void* fake = nullptr;
-    leave(&fake, static_cast<char*>(stack_.sp) - stack_.size, stack_.size);
+    leave(&fake, stack_bottom(), stack_.size);
     fiber_ = std::move(fiber_).resume();
     arrive(fake, nullptr, nullptr);
     return ended_;
@@ -80,6 +89,8 @@ class Fiber {
     static context::stack_context allocate() { return {}; }
     static void deallocate(context::stack_context&) {}
   };
+
+  [[nodiscard]] const void* stack_bottom() const { return static_cast<char*>(stack_.sp) - stack_.size; }
 
   context::fiber loop(context::fiber&& caller) {
     arrive(nullptr, &caller_bottom_, &caller_size_);
@@ -113,7 +124,7 @@ class Fiber {
   const std::function<void()>* body_ = nullptr;
   bool ended_ = false;
   bool stopping_ = false;
-  context::fiber fiber_;  // last: it starts with the rest in place
+  context::fiber fiber_;
 };
 
 struct Copy {
