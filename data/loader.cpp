@@ -236,7 +236,7 @@ Tensor augmented_clips(const Batch& batch, std::int64_t begin, std::int64_t end,
   return clips;
 }
 
-Loader::Loader(const Dataset& dataset, LoaderConfig config, Backend& backend) {
+Loader::Loader(const Dataset& dataset, const LoaderConfig& config, Backend& backend) {
   check(config, dataset);
   impl_ = std::make_unique<Impl>(backend, config);
   impl_->dataset = dataset;

@@ -70,7 +70,7 @@ struct LoaderStats {
 class Loader {
  public:
   /// Throws what check() throws. The data set is copied; frames are decoded into the backend's host memory.
-  Loader(const Dataset& dataset, LoaderConfig config, Backend& backend);
+  Loader(const Dataset& dataset, const LoaderConfig& config, Backend& backend);
   ~Loader();
 
   /// Blocks until the next iteration's batch is made. DataError, listing them, when more than max_bad_percent of the
