@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <filesystem>
 
 #include "kernels/error.h"
 
@@ -14,29 +13,17 @@ namespace {
 // A damaged header must not make the decoder reserve gigabytes: 8192 x 8192 and no more.
 constexpr std::int64_t max_pixels = std::int64_t{1} << 26;
 
-void check_file(const std::string& path) {
-  std::error_code error;
-  const auto status = std::filesystem::status(path, error);
-  if (!std::filesystem::exists(status)) fail<DataError>("video", "{}: no such file", path);
-  // Opening a pipe would wait for its writer for ever.
-  if (!std::filesystem::is_regular_file(status))
-    fail<DataError>("video", "{}: expected a regular file, got a {}", path,
-                    std::filesystem::is_directory(status) ? "folder" : "pipe, socket or device");
-  const auto size = std::filesystem::file_size(path, error);
-  if (error) fail<DataError>("video", "{}: {}", path, error.message());
-  if (size == 0) fail<DataError>("video", "{}: the file is empty", path);
-}
-
 }  // namespace
 
-Decoder::Decoder(const std::string& path) {
+Decoder::Decoder(const VideoSource& source) {
+  const std::string& path = source.name;
   ffmpeg::silence();
-  check_file(path);
-  // "file:" and the whitelist keep a name such as concat:x or a playlist's content from opening anything else.
+  check_source(source);
+  // The whitelist keeps a playlist's content from opening anything else.
   ffmpeg::Options options;
-  options.set("protocol_whitelist", "file");
+  options.set("protocol_whitelist", source.protocols());
   AVFormatContext* opened = nullptr;
-  int code = avformat_open_input(&opened, ("file:" + path).c_str(), nullptr, options.get());
+  int code = avformat_open_input(&opened, source.url().c_str(), nullptr, options.get());
   if (code < 0)
     fail<DataError>("video", "{}: not a video file that FFmpeg can read ({})", path, ffmpeg::error_text(code));
   format_.reset(opened);

@@ -20,7 +20,7 @@ struct KeyPacket {
 /// Demuxer and decoder of one file. DataError from the constructor as Video's.
 class Decoder {
  public:
-  explicit Decoder(const std::string& path);
+  explicit Decoder(const VideoSource& source);
 
   /// The next frame in the order of presentation, owned by the decoder and valid until the next call; nullptr at the
   /// end. Damage in the file is skipped, as the ffmpeg program does.

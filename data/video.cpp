@@ -41,12 +41,12 @@ std::int64_t bytes_of(const AVFrame& frame) {
 }
 
 /// Decodes the whole file. cache receives all its frames if they fit into cache_bytes, else nothing.
-std::shared_ptr<const VideoIndex> build_index(const std::string& path, std::int64_t cache_bytes, FrameCache& cache) {
-  Decoder decoder(path);
+std::shared_ptr<const VideoIndex> build_index(const VideoSource& source, std::int64_t cache_bytes, FrameCache& cache) {
+  Decoder decoder(source);
   auto index = std::make_shared<VideoIndex>();
   index->orientation = orientation_of(decoder.stream());
   VideoInfo& info = index->info;
-  info.path = path;
+  info.path = source.name;
   info.container = decoder.format().iformat->name;
   info.codec = avcodec_get_name(decoder.codec().codec_id);
   info.fps = decoder.guessed_fps();
@@ -80,7 +80,8 @@ std::shared_ptr<const VideoIndex> build_index(const std::string& path, std::int6
     }
   }
   if (!caching) cache.clear();
-  if (info.frames == 0) fail<DataError>("video", "{}: no frame of its {} stream can be decoded", path, info.codec);
+  if (info.frames == 0)
+    fail<DataError>("video", "{}: no frame of its {} stream can be decoded", source.name, info.codec);
   info.damaged = decoder.damaged();
   info.keyframes = static_cast<std::int64_t>(key_frames.size());
   info.width = index->orientation.transpose ? coded_height : coded_width;
@@ -96,7 +97,7 @@ std::shared_ptr<const VideoIndex> build_index(const std::string& path, std::int6
 }  // namespace
 
 struct Video::Impl {
-  std::string path;
+  VideoSource source;
   std::shared_ptr<const VideoIndex> index;
   FrameCache cache;
   std::optional<Decoder> decoder;
@@ -113,7 +114,7 @@ struct Video::Impl {
   }
 
   void restart() {
-    decoder.emplace(path);
+    decoder.emplace(source);
     position = 0;
   }
 
@@ -125,7 +126,7 @@ struct Video::Impl {
 
   /// From a keyframe on: what comes before it is told apart by the fingerprint. nullptr if any does not agree.
   AVFrame* by_seek(const VideoIndex::Key& key, std::int64_t wanted) {
-    if (!decoder) decoder.emplace(path);
+    if (!decoder) decoder.emplace(source);
     if (!decoder->seek(key.packet)) return nullptr;
     const auto& prints = index->fingerprints;
     const auto at = [&](std::int64_t i) { return prints[static_cast<std::size_t>(i)]; };
@@ -169,7 +170,8 @@ struct Video::Impl {
     if (!decoder || position > wanted) restart();
     AVFrame* frame = onwards(wanted);
     if (frame == nullptr)
-      fail<DataError>("video", "{}: frame {} of {} is gone; has the file changed?", path, wanted, index->info.frames);
+      fail<DataError>("video", "{}: frame {} of {} is gone; has the file changed?", source.name, wanted,
+                      index->info.frames);
     return frame;
   }
 
@@ -178,7 +180,7 @@ struct Video::Impl {
     if (height < 1 || width < 1) fail("video", "expected a positive size, got {} x {}", height, width);
     for (const std::int64_t i : indices)
       if (i < 0 || i > last)
-        fail<DataError>("video", "{} has {} frames, frame {} was asked for (the first is 0)", path, last + 1, i);
+        fail<DataError>("video", "{} has {} frames, frame {} was asked for (the first is 0)", source.name, last + 1, i);
     Frames result{static_cast<std::int64_t>(indices.size()), height, width, {}};
     const std::size_t bytes = result.frame_bytes();
     result.rgb.resize(indices.size() * bytes);
@@ -200,9 +202,9 @@ struct Video::Impl {
   }
 };
 
-Video::Video(const std::string& path, const VideoOptions& options) : impl_(std::make_unique<Impl>()) {
-  impl_->path = path;
-  impl_->index = options.index ? options.index : build_index(path, options.cache_bytes, impl_->cache);
+Video::Video(const VideoSource& source, const VideoOptions& options) : impl_(std::make_unique<Impl>()) {
+  impl_->source = source;
+  impl_->index = options.index ? options.index : build_index(source, options.cache_bytes, impl_->cache);
 }
 
 Video::Video(Video&&) noexcept = default;
