@@ -2,7 +2,6 @@
 #include "data/decoder.h"
 
 #include <cmath>
-#include <filesystem>
 
 #include "kernels/error.h"
 
@@ -11,19 +10,6 @@ namespace {
 
 // A damaged header must not make the decoder reserve gigabytes: 8192 x 8192 and no more.
 constexpr std::int64_t max_pixels = std::int64_t{1} << 26;
-
-void check_file(const std::string& path) {
-  std::error_code error;
-  const auto status = std::filesystem::status(path, error);
-  if (!std::filesystem::exists(status)) fail<DataError>("video", "{}: no such file", path);
-  // Opening a pipe would wait for its writer for ever.
-  if (!std::filesystem::is_regular_file(status))
-    fail<DataError>("video", "{}: expected a regular file, got a {}", path,
-                    std::filesystem::is_directory(status) ? "folder" : "pipe, socket or device");
-  const auto size = std::filesystem::file_size(path, error);
-  if (error) fail<DataError>("video", "{}: {}", path, error.message());
-  if (size == 0) fail<DataError>("video", "{}: the file is empty", path);
-}
 
 }  // namespace
 
@@ -41,35 +27,35 @@ void Deadline::check(const std::string& name) const {
 
 int Decoder::interrupted(void* self) { return static_cast<Decoder*>(self)->deadline_.over() ? 1 : 0; }
 
-Decoder::Decoder(std::string path, double timeout_seconds, int threads)
-    : path_(std::move(path)), deadline_(timeout_seconds) {
+Decoder::Decoder(const VideoSource& source, double timeout_seconds, int threads)
+    : name_(source.name), deadline_(timeout_seconds) {
   ffmpeg::silence();
-  check_file(path_);
-  // "file:" and the whitelist keep a name such as concat:x or a playlist's content from opening anything else.
+  check_source(source);
+  // The whitelist keeps a playlist's content from opening anything else.
   ffmpeg::Options options;
-  options.set("protocol_whitelist", "file");
+  options.set("protocol_whitelist", source.protocols());
   AVFormatContext* opened = avformat_alloc_context();
   if (opened == nullptr) throw std::bad_alloc();
   opened->interrupt_callback = {&Decoder::interrupted, this};
-  int code = avformat_open_input(&opened, ("file:" + path_).c_str(), nullptr, options.get());
-  deadline_.check(path_);
+  int code = avformat_open_input(&opened, source.url().c_str(), nullptr, options.get());
+  deadline_.check(name_);
   if (code < 0)
-    fail<DataError>("video", "{}: not a video file that FFmpeg can read ({})", path_, ffmpeg::error_text(code));
+    fail<DataError>("video", "{}: not a video file that FFmpeg can read ({})", name_, ffmpeg::error_text(code));
   format_.reset(opened);
   // FFmpeg takes any text for "ANSI art", one frame of letters.
   if (std::string_view(format_->iformat->name) == "tty")
-    fail<DataError>("video", "{}: a text file, not a video", path_);
+    fail<DataError>("video", "{}: a text file, not a video", name_);
   code = avformat_find_stream_info(format_.get(), nullptr);
-  deadline_.check(path_);
-  if (code < 0) fail<DataError>("video", "{}: cannot read its streams ({})", path_, ffmpeg::error_text(code));
+  deadline_.check(name_);
+  if (code < 0) fail<DataError>("video", "{}: cannot read its streams ({})", name_, ffmpeg::error_text(code));
   const AVCodec* decoder = nullptr;
   const int index = av_find_best_stream(format_.get(), AVMEDIA_TYPE_VIDEO, -1, -1, &decoder, 0);
   if (index < 0 || decoder == nullptr)
-    fail<DataError>("video", "{}: {}", path_,
+    fail<DataError>("video", "{}: {}", name_,
                     index == AVERROR_DECODER_NOT_FOUND ? "no decoder for its video stream" : "it has no video stream");
   stream_ = format_->streams[index];
   if ((stream_->disposition & AV_DISPOSITION_ATTACHED_PIC) != 0)
-    fail<DataError>("video", "{}: it has no video stream, only a cover picture", path_);
+    fail<DataError>("video", "{}: it has no video stream, only a cover picture", name_);
   for (unsigned i = 0; i < format_->nb_streams; ++i)
     if (static_cast<int>(i) != index) format_->streams[i]->discard = AVDISCARD_ALL;
 
@@ -83,16 +69,16 @@ Decoder::Decoder(std::string path, double timeout_seconds, int threads)
   codec_->thread_type = FF_THREAD_FRAME;
   codec_->max_pixels = max_pixels;
   if (code >= 0) code = avcodec_open2(codec_.get(), decoder, nullptr);
-  if (code < 0) fail<DataError>("video", "{}: cannot decode {} ({})", path_, decoder->name, ffmpeg::error_text(code));
+  if (code < 0) fail<DataError>("video", "{}: cannot decode {} ({})", name_, decoder->name, ffmpeg::error_text(code));
 }
 
 const AVPacket* Decoder::read() {
   while (true) {
     av_packet_unref(packet_.get());
-    deadline_.check(path_);
+    deadline_.check(name_);
     end_ = av_read_frame(format_.get(), packet_.get());
     if (end_ < 0) {
-      deadline_.check(path_);
+      deadline_.check(name_);
       return nullptr;
     }
     if (packet_->stream_index == stream_->index) break;
@@ -119,7 +105,7 @@ void Decoder::feed() {
 
 AVFrame* Decoder::next() {
   while (true) {
-    deadline_.check(path_);
+    deadline_.check(name_);
     const int code = avcodec_receive_frame(codec_.get(), frame_.get());
     if (code >= 0) {
       // A decoder in trouble may hand out a frame without a picture.

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "data/ffmpeg.h"
+#include "data/source.h"
 
 namespace mcn {
 
@@ -40,7 +41,7 @@ struct PacketPlace {
 class Decoder {
  public:
   /// threads: of the codec, for frames.
-  Decoder(std::string path, double timeout_seconds, int threads = 1);
+  Decoder(const VideoSource& source, double timeout_seconds, int threads = 1);
   Decoder(const Decoder&) = delete;
   Decoder& operator=(const Decoder&) = delete;
 
@@ -81,7 +82,7 @@ class Decoder {
   void feed();
   static int interrupted(void* self);
 
-  std::string path_;
+  std::string name_;
   Deadline deadline_;
   ffmpeg::Input format_;
   ffmpeg::Codec codec_;

@@ -24,10 +24,10 @@ std::int64_t bytes_of(const AVFrame& frame) {
   return bytes;
 }
 
-void describe(const std::string& path, const Decoder& decoder, VideoIndex& index) {
+void describe(const VideoSource& source, const Decoder& decoder, VideoIndex& index) {
   VideoInfo& info = index.info;
   index.orientation = orientation_of(decoder.stream());
-  info.path = path;
+  info.path = source.name;
   info.container = decoder.format().iformat->name;
   info.codec = avcodec_get_name(decoder.codec().codec_id);
   info.fps = decoder.guessed_fps();
@@ -122,9 +122,9 @@ bool plain(const AVPacket& packet) {
 }
 
 /// Decodes the first frames: they must come in the order that the packets promise, undamaged.
-bool head_agrees(const std::string& path, const VideoOptions& options, VideoIndex& index) {
+bool head_agrees(const VideoSource& source, const VideoOptions& options, VideoIndex& index) {
   constexpr std::int64_t frames = 16;
-  Decoder decoder(path, options.timeout_seconds);
+  Decoder decoder(source, options.timeout_seconds);
   for (std::int64_t i = 0; i < std::min(frames, index.info.frames); ++i) {
     const AVFrame* frame = decoder.next();
     if (frame == nullptr || frame->pts != index.packets[static_cast<std::size_t>(i)]) return false;
@@ -147,13 +147,13 @@ VideoIndex::VideoIndex(const VideoIndex& other)
       keys(other.keys),
       one_by_one(other.one_by_one) {}
 
-std::shared_ptr<const VideoIndex> index_by_packets(const std::string& path, const VideoOptions& options) {
-  Decoder decoder(path, options.timeout_seconds);
+std::shared_ptr<const VideoIndex> index_by_packets(const VideoSource& source, const VideoOptions& options) {
+  Decoder decoder(source, options.timeout_seconds);
   const AVCodecID codec = decoder.codec().codec_id;
   const bool units = codec == AV_CODEC_ID_H264 || codec == AV_CODEC_ID_HEVC;
   if (!telling_container(decoder.format()) || (!units && codec != AV_CODEC_ID_AV1)) return nullptr;
   auto index = std::make_shared<VideoIndex>();
-  describe(path, decoder, *index);
+  describe(source, decoder, *index);
   std::optional<UnitReader> reader;
   std::unique_ptr<AVCodecParserContext, ParserDeleter> parser;
   if (units) {
@@ -207,16 +207,16 @@ std::shared_ptr<const VideoIndex> index_by_packets(const std::string& path, cons
   std::ranges::sort(index->keys, {}, &VideoIndex::Key::frame);
   index->one_by_one = true;
   index->info.frames = static_cast<std::int64_t>(times.size());
-  if (!head_agrees(path, options, *index)) return nullptr;
+  if (!head_agrees(source, options, *index)) return nullptr;
   finish(*index);
   return index;
 }
 
-std::shared_ptr<const VideoIndex> index_by_decoding(const std::string& path, const VideoOptions& options,
+std::shared_ptr<const VideoIndex> index_by_decoding(const VideoSource& source, const VideoOptions& options,
                                                     FrameCache& cache) {
-  Decoder decoder(path, options.timeout_seconds, options.threads);
+  Decoder decoder(source, options.timeout_seconds, options.threads);
   auto index = std::make_shared<VideoIndex>();
-  describe(path, decoder, *index);
+  describe(source, decoder, *index);
   VideoInfo& info = index->info;
   std::vector<VideoIndex::Key> keys;
   decoder.on_packet([&](const AVPacket& packet) {
@@ -249,7 +249,8 @@ std::shared_ptr<const VideoIndex> index_by_decoding(const std::string& path, con
     }
   }
   if (!caching) cache.clear();
-  if (info.frames == 0) fail<DataError>("video", "{}: no frame of its {} stream can be decoded", path, info.codec);
+  if (info.frames == 0)
+    fail<DataError>("video", "{}: no frame of its {} stream can be decoded", source.name, info.codec);
   info.damaged = decoder.damaged();
   finish(*index);
 

@@ -41,9 +41,9 @@ struct VideoIndex {
 using FrameCache = std::vector<ffmpeg::Frame>;
 
 /// From the packets alone, with the first frames decoded; nullptr where the container does not say enough to be sure.
-std::shared_ptr<const VideoIndex> index_by_packets(const std::string& path, const VideoOptions& options);
+std::shared_ptr<const VideoIndex> index_by_packets(const VideoSource& source, const VideoOptions& options);
 /// From a decode of the whole file. cache receives all its frames if they fit into cache_bytes, else nothing.
-std::shared_ptr<const VideoIndex> index_by_decoding(const std::string& path, const VideoOptions& options,
+std::shared_ptr<const VideoIndex> index_by_decoding(const VideoSource& source, const VideoOptions& options,
                                                     FrameCache& cache);
 
 }  // namespace mcn

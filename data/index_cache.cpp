@@ -62,28 +62,33 @@ class Reader {
   std::string_view bytes_;
 };
 
-/// What the entry is for.
-std::string header(const std::string& path) {
+/// What names the entry: where the video is.
+std::string place_of(const VideoSource& video) {
   std::error_code error;
-  const auto size = std::filesystem::file_size(path, error);
+  const std::string canonical = std::filesystem::canonical(video.path, error).string();
+  Writer w;
+  w.text(error ? video.path : canonical);
+  w.number(video.offset);
+  w.number(video.bytes);
+  return w.bytes();
+}
+
+/// What the entry is for.
+std::string header(const VideoSource& video) {
+  std::error_code error;
+  const auto size = std::filesystem::file_size(video.path, error);
   if (error) return {};
-  const auto time = std::filesystem::last_write_time(path, error);
+  const auto time = std::filesystem::last_write_time(video.path, error);
   if (error) return {};
   Writer w;
   w.text("mcn frame index");
   w.number(format_version);
   w.number(avcodec_version());
   w.number(avformat_version());
-  w.text(path);
+  w.text(place_of(video));
   w.number(static_cast<std::int64_t>(size));
   w.number(time.time_since_epoch().count());
   return w.bytes();
-}
-
-std::string absolute(const std::string& path) {
-  std::error_code error;
-  const std::string absolute = std::filesystem::canonical(path, error).string();
-  return error ? path : absolute;
 }
 
 void write(Writer& w, const VideoIndex& index) {
@@ -145,10 +150,11 @@ std::shared_ptr<VideoIndex> read(Reader& r) {
 
 }  // namespace
 
-IndexCacheEntry::IndexCacheEntry(const std::string& folder, const std::string& video) : folder_(folder), video_(video) {
-  const std::string path = absolute(video);
-  file_ = fmt::format("{}/{:016x}.index", folder, XXH3_64bits(path.data(), path.size()));
-  header_ = header(path);
+IndexCacheEntry::IndexCacheEntry(const std::string& folder, const VideoSource& video)
+    : folder_(folder), name_(video.name) {
+  const std::string place = place_of(video);
+  file_ = fmt::format("{}/{:016x}.index", folder, XXH3_64bits(place.data(), place.size()));
+  header_ = header(video);
 }
 
 std::shared_ptr<const VideoIndex> IndexCacheEntry::load() const {
@@ -164,7 +170,7 @@ std::shared_ptr<const VideoIndex> IndexCacheEntry::load() const {
   try {
     Reader reader(rest.substr(header_.size()));
     std::shared_ptr<VideoIndex> index = read(reader);
-    index->info.path = video_;
+    index->info.path = name_;
     return index;
   } catch (const Malformed&) {
     return nullptr;

@@ -14,13 +14,13 @@ namespace mcn {
 /// folder. A cache that cannot be read or written costs time, and throws nothing but std::bad_alloc.
 class IndexCacheEntry {
  public:
-  IndexCacheEntry(const std::string& folder, const std::string& video);
+  IndexCacheEntry(const std::string& folder, const VideoSource& video);
   /// nullptr if there is none that counts.
   [[nodiscard]] std::shared_ptr<const VideoIndex> load() const;
   void store(const VideoIndex& index) const;
 
  private:
-  std::string folder_, video_, file_;
+  std::string folder_, name_, file_;
   std::string header_;  // what the entry must be for; empty: the video cannot be looked at
 };
 

@@ -15,26 +15,26 @@
 namespace mcn {
 
 struct Video::Impl {
-  Impl(std::string p, const VideoOptions& o) : path(std::move(p)), options(o) {
+  Impl(VideoSource s, const VideoOptions& o) : source(std::move(s)), options(o) {
     if (options.index) {
       use(options.index);
       return;
     }
     std::optional<IndexCacheEntry> entry;
     if (!options.index_folder.empty()) {
-      entry.emplace(options.index_folder, path);
+      entry.emplace(options.index_folder, source);
       if (auto kept = entry->load()) {
         use(std::move(kept));
         return;
       }
     }
-    auto made = options.always_decode ? nullptr : index_by_packets(path, options);
-    if (!made) made = index_by_decoding(path, options, cache);
+    auto made = options.always_decode ? nullptr : index_by_packets(source, options);
+    if (!made) made = index_by_decoding(source, options, cache);
     if (entry) entry->store(*made);
     use(std::move(made));
   }
 
-  std::string path;
+  VideoSource source;
   VideoOptions options;
   std::vector<std::shared_ptr<const VideoIndex>> indices;  // the last counts; the others keep info() valid
   std::vector<std::int64_t> frame_of;                      // a packet each; -1: none
@@ -78,7 +78,7 @@ struct Video::Impl {
   }
 
   void restart() {
-    decoder.emplace(path, options.timeout_seconds, options.threads);
+    decoder.emplace(source, options.timeout_seconds, options.threads);
     decoder->skip([this](std::int64_t packet) { return spare(packet); });
     last = -1;
     damaged_before = 0;
@@ -155,7 +155,7 @@ struct Video::Impl {
     while (last < wanted) {
       frame = decoder->next();
       if (frame == nullptr)
-        fail<DataError>("video", "{}: frame {} of {} is gone; has the file changed?", path, wanted,
+        fail<DataError>("video", "{}: frame {} of {} is gone; has the file changed?", source.name, wanted,
                         index().info.frames);
       ++last;
     }
@@ -165,14 +165,14 @@ struct Video::Impl {
   void check_range(std::int64_t frame) const {
     const std::int64_t frames = index().info.frames;
     if (frame < 0 || frame >= frames)
-      fail<DataError>("video", "{} has {} frames, frame {} was asked for (the first is 0)", path, frames, frame);
+      fail<DataError>("video", "{} has {} frames, frame {} was asked for (the first is 0)", source.name, frames, frame);
   }
 
   /// What the packets promised did not come true: the whole file is decoded.
   void prove() {
     decoder.reset();
-    auto proven = index_by_decoding(path, options, cache);
-    if (!options.index_folder.empty()) IndexCacheEntry(options.index_folder, path).store(*proven);
+    auto proven = index_by_decoding(source, options, cache);
+    if (!options.index_folder.empty()) IndexCacheEntry(options.index_folder, source).store(*proven);
     use(std::move(proven));
   }
 
@@ -232,7 +232,7 @@ struct Video::Impl {
   }
 };
 
-Video::Video(const std::string& path, const VideoOptions& options) : impl_(std::make_unique<Impl>(path, options)) {}
+Video::Video(const VideoSource& source, const VideoOptions& options) : impl_(std::make_unique<Impl>(source, options)) {}
 
 Video::Video(Video&&) noexcept = default;
 Video& Video::operator=(Video&&) noexcept = default;

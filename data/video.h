@@ -7,10 +7,12 @@
 #include <string>
 #include <vector>
 
+#include "data/source.h"
+
 namespace mcn {
 
 struct VideoInfo {
-  std::string path, container, codec, pixel_format;
+  std::string path, container, codec, pixel_format;  ///< path: VideoSource::name
   std::string color_matrix, color_range;  ///< as coded; "unknown" is read as BT.601 limited, as the ffmpeg program does
   int width = 0, height = 0;              ///< pixels, as shown: after rotation
   std::int64_t frames = 0;                ///< exactly as many as a sequential decode gives
@@ -60,7 +62,7 @@ struct VideoOptions {
 /// takes longer than the timeout.
 class Video {
  public:
-  explicit Video(const std::string& path, const VideoOptions& options = {});
+  explicit Video(const VideoSource& source, const VideoOptions& options = {});
   Video(Video&&) noexcept;
   Video& operator=(Video&&) noexcept;
   ~Video();

@@ -20,13 +20,13 @@ VideoPool::VideoPool(VideoOptions options, int max_open) : options_(std::move(op
   if (max_open < 1) fail("video", "expected room for at least 1 open file, got {}", max_open);
 }
 
-VideoPool::Lease VideoPool::open(const std::string& path) {
-  Lease lease(*this, path);
+VideoPool::Lease VideoPool::open(const VideoSource& source) {
+  Lease lease(*this, source);
   std::unique_ptr<Video> closed;  // after the lock
   VideoOptions options = options_;
   {
     std::unique_lock lock(mutex_);
-    const auto same = std::ranges::find(idle_, path, &Idle::path);
+    const auto same = std::ranges::find(idle_, source, &Idle::source);
     if (same != idle_.end()) {
       lease.video_ = std::move(same->video);
       idle_.erase(same);
@@ -40,12 +40,12 @@ VideoPool::Lease VideoPool::open(const std::string& path) {
     } else {
       ++open_;
     }
-    const auto known = indices_.find(path);
+    const auto known = indices_.find(place(source));
     if (known != indices_.end()) options.index = known->second;
   }
   closed.reset();
   try {
-    lease.video_ = std::make_unique<Video>(path, options);
+    lease.video_ = std::make_unique<Video>(source, options);
   } catch (...) {
     {
       const std::lock_guard lock(mutex_);
@@ -69,8 +69,8 @@ void VideoPool::give_back(Lease& lease) noexcept {
   {
     const std::lock_guard lock(mutex_);
     try {
-      indices_[lease.path_] = lease.video_->index();
-      if (usable) idle_.push_front({lease.path_, std::move(lease.video_)});
+      indices_[place(lease.source_)] = lease.video_->index();
+      if (usable) idle_.push_front({lease.source_, std::move(lease.video_)});
     } catch (const std::bad_alloc&) {
       dropped = std::move(lease.video_);
     }

@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <tuple>
 
 #include "data/video.h"
 
@@ -35,10 +36,10 @@ class VideoPool {
 
    private:
     friend class VideoPool;
-    Lease(VideoPool& pool, std::string path) : pool_(&pool), path_(std::move(path)) {}
+    Lease(VideoPool& pool, VideoSource source) : pool_(&pool), source_(std::move(source)) {}
 
     VideoPool* pool_;
-    std::string path_;
+    VideoSource source_;
     std::unique_ptr<Video> video_;
     int exceptions_ = 0;
   };
@@ -47,13 +48,16 @@ class VideoPool {
   VideoPool(VideoOptions options, int max_open);
 
   /// Waits while max_open files are in use. Throws what Video's constructor throws.
-  Lease open(const std::string& path);
+  Lease open(const VideoSource& source);
   /// Files that are open now, in use or not.
   [[nodiscard]] int open_files() const;
 
  private:
+  using Place = std::tuple<std::string, std::int64_t, std::int64_t>;
+  static Place place(const VideoSource& source) { return {source.path, source.offset, source.bytes}; }
+
   struct Idle {
-    std::string path;
+    VideoSource source;
     std::unique_ptr<Video> video;
   };
 
@@ -64,7 +68,7 @@ class VideoPool {
   mutable std::mutex mutex_;
   std::condition_variable room_;
   std::list<Idle> idle_;  // the most recently used first
-  std::map<std::string, std::shared_ptr<const VideoIndex>> indices_;
+  std::map<Place, std::shared_ptr<const VideoIndex>> indices_;
   int open_ = 0;
 };
 
