@@ -6,10 +6,11 @@
 
 namespace mcn {
 
-Frames load_uniform_clips(const VideoEntry& entry, ClipConfig clip, const AugmentConfig& augment, int count) {
+Frames load_uniform_clips(const VideoEntry& entry, ClipConfig clip, const AugmentConfig& augment, int count,
+                          const FileConfig& files) {
   check(augment);
   if (count < 1) fail("clips", "the number of clips must be positive, got {}", count);
-  Video video(entry.path);
+  Video video(entry.path, files.options());
   require_clip(entry.path, video.info().frames, clip);
   std::vector<std::int64_t> wanted;
   for (int k = 0; k < count; ++k)
@@ -23,16 +24,17 @@ struct UniformClips::Impl {
 };
 
 UniformClips::UniformClips(const Dataset& dataset, ClipConfig clip, const AugmentConfig& augment, int count,
-                           int threads)
+                           int threads, const FileConfig& files)
     : impl_(std::make_unique<Impl>()) {
   check(augment);
   if (threads < 1) fail("clips", "threads must be positive, got {}", threads);
   impl_->dataset = dataset;
   const auto* videos = &impl_->dataset.videos;
-  impl_->clips = std::make_unique<Ordered<Frames>>(
-      threads, 2 * threads, static_cast<std::int64_t>(videos->size()), [videos, clip, augment, count](std::int64_t i) {
-        return load_uniform_clips((*videos)[static_cast<std::size_t>(i)], clip, augment, count);
-      });
+  impl_->clips = std::make_unique<Ordered<Frames>>(threads, 2 * threads, static_cast<std::int64_t>(videos->size()),
+                                                   [videos, clip, augment, count, files](std::int64_t i) {
+                                                     return load_uniform_clips((*videos)[static_cast<std::size_t>(i)],
+                                                                               clip, augment, count, files);
+                                                   });
 }
 
 UniformClips::~UniformClips() = default;

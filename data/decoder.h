@@ -1,82 +1,102 @@
-// One sequential decode of a file's video stream, and the conversion of a decoded frame to RGB: what data/video.cpp is
-// made of. Internal to data/.
+// One decode of a file's video stream, from its start or from a keyframe on. Internal to data/.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
-#include <span>
 #include <string>
 
 #include "data/ffmpeg.h"
-#include "data/video.h"
+#include "data/source.h"
 
 namespace mcn {
 
-/// A packet that starts at a keyframe: where a decode may begin. Times in the stream's time base.
-struct KeyPacket {
-  std::int64_t dts = AV_NOPTS_VALUE, pts = AV_NOPTS_VALUE;
+/// When to give up on a file that is stuck: DataError after that many seconds; 0: never.
+class Deadline {
+ public:
+  explicit Deadline(double seconds) : seconds_(seconds) { restart(); }
+  void restart();
+  [[nodiscard]] bool over() const;
+  /// DataError if it is over.
+  void check(const std::string& name) const;
+
+ private:
+  double seconds_;
+  std::chrono::steady_clock::time_point end_;
 };
 
-/// Demuxer and decoder of one file. DataError from the constructor as Video's.
+/// Where a packet lies in its file, and when in the stream's time base: enough to know it again.
+struct PacketPlace {
+  std::int64_t position = -1;  ///< bytes; -1: the container does not say
+  std::int64_t dts = AV_NOPTS_VALUE, pts = AV_NOPTS_VALUE;
+  int bytes = 0;
+
+  [[nodiscard]] bool found_again(const PacketPlace& other) const {
+    return position >= 0 && position == other.position && bytes == other.bytes;
+  }
+};
+
+/// Demuxer and decoder of one file. Packets are numbered from 0 in the order of the file. DataError from the
+/// constructor as Video's, and from every call that the deadline ends.
 class Decoder {
  public:
-  explicit Decoder(const std::string& path);
+  /// threads: of the codec, for frames.
+  Decoder(const VideoSource& source, double timeout_seconds, int threads = 1);
+  Decoder(const Decoder&) = delete;
+  Decoder& operator=(const Decoder&) = delete;
 
   /// The next frame in the order of presentation, owned by the decoder and valid until the next call; nullptr at the
-  /// end. Damage in the file is skipped, as the ffmpeg program does.
+  /// end. Its pts is the number of its packet. Damage in the file is skipped, as the ffmpeg program does.
   AVFrame* next();
 
-  /// Goes to the keyframe at or before a key packet; false if the container cannot. next() then gives some frame there.
-  bool seek(const KeyPacket& key);
+  /// Goes to a key packet, whose number is then `number`; false if the container cannot. Afterwards next() gives the
+  /// frames from there on, and perhaps some before it that are not right.
+  bool enter(const PacketPlace& key, std::int64_t number);
 
-  /// Called with every packet that carries a keyframe.
-  void on_key_packet(std::function<void(const KeyPacket&)> f) { on_key_packet_ = std::move(f); }
+  /// Packets for which this is true may be left undecoded if no other frame needs theirs; none at first.
+  void skip(std::function<bool(std::int64_t)> spare) { spare_ = std::move(spare); }
+
+  /// Reads the next packet without decoding it; nullptr at the end, or where the file cannot be read on.
+  const AVPacket* read();
+  /// Where the last packet came from, and its number.
+  [[nodiscard]] PacketPlace place() const { return place_; }
+  [[nodiscard]] std::int64_t number() const { return number_; }
+  /// FFmpeg's code with which reading ended; AVERROR_EOF if it was the end of the file.
+  [[nodiscard]] int end() const { return end_; }
+
+  /// Called with every packet before it is decoded.
+  void on_packet(std::function<void(const AVPacket&)> f) { on_packet_ = std::move(f); }
+
+  /// A new time allowance for what follows.
+  void restart_deadline() { deadline_.restart(); }
 
   [[nodiscard]] const AVStream& stream() const { return *stream_; }
   [[nodiscard]] const AVFormatContext& format() const { return *format_; }
-  [[nodiscard]] const AVCodecContext& codec() const { return *codec_; }
+  [[nodiscard]] AVCodecContext& codec() const { return *codec_; }
+  /// Packets that the decoder refused, and frames that it calls damaged.
   [[nodiscard]] std::int64_t damaged() const { return damaged_; }
   [[nodiscard]] double guessed_fps() const;
 
  private:
   /// Hands the decoder its next packet, or the end of the stream.
   void feed();
+  static int interrupted(void* self);
 
+  std::string name_;
+  Deadline deadline_;
   ffmpeg::Input format_;
   ffmpeg::Codec codec_;
   ffmpeg::Packet packet_;
   ffmpeg::Frame frame_;
   AVStream* stream_ = nullptr;
-  std::function<void(const KeyPacket&)> on_key_packet_;
+  std::function<void(const AVPacket&)> on_packet_;
+  std::function<bool(std::int64_t)> spare_;
+  PacketPlace place_;
+  std::int64_t number_ = -1;
   std::int64_t damaged_ = 0;
+  int end_ = 0;
+  bool held_ = false;  // packet_ was read by enter() and not yet decoded
   bool draining_ = false;
 };
-
-/// The turn and mirroring that a display matrix asks for: shown(x, y) = coded(column, row) with axes perhaps swapped,
-/// each then perhaps reversed. Angles other than quarter turns are not applied.
-struct Orientation {
-  bool transpose = false, flip_x = false, flip_y = false;
-  int degrees_clockwise = 0;
-};
-Orientation orientation_of(const AVStream& stream);
-
-/// Converts decoded frames to RGB at a size; keeps its scaler between calls.
-class RgbConverter {
- public:
-  /// out: height x width x 3 bytes, the size as shown. Same size as the frame's: the bytes of `ffmpeg -pix_fmt rgb24`.
-  void convert(const AVFrame& frame, const Orientation& orientation, int height, int width,
-               std::span<std::uint8_t> out);
-
- private:
-  void prepare(const AVFrame& frame, int height, int width);
-
-  ffmpeg::Scaler scaler_;
-  // What scaler_ was made for.
-  int source_width_ = 0, source_height_ = 0, format_ = -1, width_ = 0, height_ = 0, matrix_ = -1, range_ = -1;
-  std::vector<std::uint8_t> upright_;
-};
-
-/// A 64-bit fingerprint of a frame's pixels, format and size.
-std::uint64_t fingerprint(const AVFrame& frame);
 
 }  // namespace mcn

@@ -46,17 +46,18 @@ std::vector<std::int64_t> batch_videos(std::int64_t videos, std::int64_t batch, 
 }
 
 struct Loader::Impl {
-  explicit Impl(Backend& backend, const LoaderConfig& c) : config(c), ring(backend, view_bytes(c)) {}
+  explicit Impl(Backend& backend, const LoaderConfig& c)
+      : config(c), pool(c.files.options(), c.files.max_open), ring(backend, view_bytes(c)) {}
 
   Dataset dataset;
   LoaderConfig config;
-  std::vector<std::shared_ptr<const VideoIndex>> indices;   // filled as videos are first opened; under mutex
   std::map<std::int64_t, std::vector<std::int64_t>> lists;  // of the iterations in the ring; under mutex
   std::mutex mutex;
   std::map<std::int64_t, std::string> bad;
   LoaderStats totals;
   std::int64_t iteration = 0;
   std::exception_ptr failure;
+  VideoPool pool;
   HostRing ring;
   std::unique_ptr<Ordered<Sample>> samples;  // last, so that its threads end before what they use
 
@@ -67,19 +68,6 @@ struct Loader::Impl {
     auto& list = lists[at_iteration];
     if (list.empty()) list = batch_videos(size(), config.batch, config.seed, at_iteration);
     return list[static_cast<std::size_t>(slot)];
-  }
-
-  Video open(std::int64_t video) {
-    auto& slot = indices[static_cast<std::size_t>(video)];
-    VideoOptions options;
-    {
-      const std::lock_guard lock(mutex);
-      options.index = slot;
-    }
-    Video opened(dataset.videos[static_cast<std::size_t>(video)].path, options);
-    const std::lock_guard lock(mutex);
-    slot = opened.index();
-    return opened;
   }
 
   [[nodiscard]] Philox random(Purpose purpose, std::int64_t at_iteration, std::int64_t video, int view) const {
@@ -112,13 +100,13 @@ struct Loader::Impl {
     Sample result;
     result.video = number;
     try {
-      Video video = open(number);
-      require_clip(video.info().path, video.info().frames, config.clip);
+      const VideoPool::Lease video = pool.open(dataset.videos[static_cast<std::size_t>(number)].path);
+      require_clip(video->info().path, video->info().frames, config.clip);
       for (const int side : {0, 1}) {
         Philox starts = random(clip_start, at_iteration, number, side);
-        std::vector<std::int64_t> wanted = random_clip(video.info().frames, config.clip, starts);
-        if (side == 1 && config.residual_view) wanted = pairs(video.info(), wanted);
-        (side == 0 ? result.frames_a : result.frames_b) = frames(video, wanted);
+        std::vector<std::int64_t> wanted = random_clip(video->info().frames, config.clip, starts);
+        if (side == 1 && config.residual_view) wanted = pairs(video->info(), wanted);
+        (side == 0 ? result.frames_a : result.frames_b) = frames(*video, wanted);
         (side == 0 ? result.augmentation_a : result.augmentation_b) =
             random_augmentation(config.augment, random(augmentation, at_iteration, number, side));
       }
@@ -208,6 +196,9 @@ void check(const LoaderConfig& config, const Dataset& dataset) {
     fail("loader", "threads and ring must be positive, got {} and {}", config.threads, config.ring);
   if (config.clip.frames < 1 || config.clip.stride < 1)
     fail("loader", "frames and stride must be positive, got {} and {}", config.clip.frames, config.clip.stride);
+  if (config.files.max_open < 1 || !(config.files.timeout_seconds >= 0))
+    fail("loader", "expected room for open files and a timeout in seconds, got {} and {}", config.files.max_open,
+         config.files.timeout_seconds);
   if (config.first_iteration < 0) fail("loader", "iterations count from 0, got {}", config.first_iteration);
   const auto videos = static_cast<std::int64_t>(dataset.videos.size());
   if (videos < config.batch)
@@ -245,11 +236,10 @@ Tensor augmented_clips(const Batch& batch, std::int64_t begin, std::int64_t end,
   return clips;
 }
 
-Loader::Loader(const Dataset& dataset, LoaderConfig config, Backend& backend) {
+Loader::Loader(const Dataset& dataset, const LoaderConfig& config, Backend& backend) {
   check(config, dataset);
   impl_ = std::make_unique<Impl>(backend, config);
   impl_->dataset = dataset;
-  impl_->indices.resize(dataset.videos.size());
   impl_->iteration = config.first_iteration;
   Impl* impl = impl_.get();
   const std::int64_t first = config.first_iteration * config.batch;

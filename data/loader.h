@@ -10,6 +10,7 @@
 #include "data/augment.h"
 #include "data/dataset.h"
 #include "data/sampler.h"
+#include "data/video_pool.h"
 #include "engine/host_ring.h"
 #include "engine/tensor.h"
 
@@ -25,6 +26,7 @@ struct LoaderConfig {
   bool residual_view = false;  ///< second view: each frame's successor minus the frame, normalised
   std::int64_t first_iteration = 0;
   int max_bad_percent = 5;  ///< of the data set's videos that may be unusable
+  FileConfig files;
 };
 
 /// UsageError for settings that make no sense, DataError if the data set has fewer videos than a batch.
@@ -68,7 +70,7 @@ struct LoaderStats {
 class Loader {
  public:
   /// Throws what check() throws. The data set is copied; frames are decoded into the backend's host memory.
-  Loader(const Dataset& dataset, LoaderConfig config, Backend& backend);
+  Loader(const Dataset& dataset, const LoaderConfig& config, Backend& backend);
   ~Loader();
 
   /// Blocks until the next iteration's batch is made. DataError, listing them, when more than max_bad_percent of the

@@ -1,216 +1,245 @@
-// The index of a video file and reading frames by number. Truth is the sequential decode: the index holds a fingerprint
-// of every frame of it, and what a seek led to counts only where the fingerprints agree.
+// Reading frames by number. Truth is the sequential decode; what a seek led to counts only where the index vouches for
+// it.
 #include "data/video.h"
 
 #include <algorithm>
-#include <atomic>
 #include <numeric>
 #include <optional>
+#include <set>
 #include <utility>
 
-#include "data/decoder.h"
+#include "data/frame_index.h"
+#include "data/index_cache.h"
 #include "kernels/error.h"
 
 namespace mcn {
 
-struct VideoIndex {
-  struct Key {
-    std::int64_t frame = 0;  // its number in order of presentation
-    KeyPacket packet;
-  };
-
-  VideoInfo info;
-  Orientation orientation;
-  std::vector<std::uint64_t> fingerprints;  // a frame each
-  std::vector<Key> keys;                    // by frame; empty if the file cannot be entered in its middle
-  // Cleared by the first Video whose seek went astray, so that others need not try. Never changes what is read.
-  mutable std::atomic<bool> seekable{true};
-};
-
-namespace {
-
-using FrameCache = std::vector<ffmpeg::Frame>;
-
-std::string text(const char* s) { return s != nullptr ? s : "unknown"; }
-
-std::int64_t bytes_of(const AVFrame& frame) {
-  std::int64_t bytes = 0;
-  for (const AVBufferRef* buffer : frame.buf)
-    if (buffer != nullptr) bytes += static_cast<std::int64_t>(buffer->size);
-  return bytes;
-}
-
-/// Decodes the whole file. cache receives all its frames if they fit into cache_bytes, else nothing.
-std::shared_ptr<const VideoIndex> build_index(const std::string& path, std::int64_t cache_bytes, FrameCache& cache) {
-  Decoder decoder(path);
-  auto index = std::make_shared<VideoIndex>();
-  index->orientation = orientation_of(decoder.stream());
-  VideoInfo& info = index->info;
-  info.path = path;
-  info.container = decoder.format().iformat->name;
-  info.codec = avcodec_get_name(decoder.codec().codec_id);
-  info.fps = decoder.guessed_fps();
-  info.rotation = index->orientation.degrees_clockwise;
-  info.header_frames = std::max<std::int64_t>(0, decoder.stream().nb_frames);
-
-  std::vector<KeyPacket> packets;
-  std::vector<std::int64_t> key_frames;
-  decoder.on_key_packet([&](const KeyPacket& packet) { packets.push_back(packet); });
-  int coded_width = 0, coded_height = 0;
-  bool caching = cache_bytes > 0;
-  while (AVFrame* frame = decoder.next()) {
-    if (info.frames == 0) {
-      coded_width = frame->width;
-      coded_height = frame->height;
-      info.pixel_format = text(av_get_pix_fmt_name(static_cast<AVPixelFormat>(frame->format)));
-      info.color_matrix = text(av_color_space_name(frame->colorspace));
-      info.color_range = text(av_color_range_name(frame->color_range));
-    } else if (frame->width != coded_width || frame->height != coded_height) {
-      ++info.other_sizes;
-    }
-    info.b_frames = info.b_frames || frame->pict_type == AV_PICTURE_TYPE_B;
-    if (ffmpeg::is_key(*frame)) key_frames.push_back(info.frames);
-    index->fingerprints.push_back(fingerprint(*frame));
-    ++info.frames;
-    if (caching) {
-      cache_bytes -= bytes_of(*frame);
-      caching = cache_bytes >= 0;
-      if (caching) cache.emplace_back(av_frame_clone(frame));
-      if (!caching || !cache.back()) cache.clear();
-    }
-  }
-  if (!caching) cache.clear();
-  if (info.frames == 0) fail<DataError>("video", "{}: no frame of its {} stream can be decoded", path, info.codec);
-  info.damaged = decoder.damaged();
-  info.keyframes = static_cast<std::int64_t>(key_frames.size());
-  info.width = index->orientation.transpose ? coded_height : coded_width;
-  info.height = index->orientation.transpose ? coded_width : coded_height;
-  if (info.fps > 0) info.seconds = static_cast<double>(info.frames) / info.fps;
-  // Keyframes are never reordered among themselves, so where there are as many packets as frames the n-th is the
-  // n-th's. A wrong guess costs time, not truth.
-  if (packets.size() == key_frames.size())
-    for (std::size_t i = 0; i < packets.size(); ++i) index->keys.push_back({key_frames[i], packets[i]});
-  return index;
-}
-
-}  // namespace
-
 struct Video::Impl {
-  std::string path;
-  std::shared_ptr<const VideoIndex> index;
+  Impl(VideoSource s, const VideoOptions& o) : source(std::move(s)), options(o) {
+    if (options.index) {
+      use(options.index);
+      return;
+    }
+    std::optional<IndexCacheEntry> entry;
+    if (!options.index_folder.empty()) {
+      entry.emplace(options.index_folder, source);
+      if (auto kept = entry->load()) {
+        use(std::move(kept));
+        return;
+      }
+    }
+    auto made = options.always_decode ? nullptr : index_by_packets(source, options);
+    if (!made) made = index_by_decoding(source, options, cache);
+    if (entry) entry->store(*made);
+    use(std::move(made));
+  }
+
+  VideoSource source;
+  VideoOptions options;
+  std::vector<std::shared_ptr<const VideoIndex>> indices;  // the last counts; the others keep info() valid
+  std::vector<std::int64_t> frame_of;                      // a packet each; -1: none
   FrameCache cache;
   std::optional<Decoder> decoder;
-  std::int64_t position = 0;  // number of the frame that decoder gives next
+  std::int64_t last = -1;           // frame that the decoder gave last, or as if it had
+  std::int64_t damaged_before = 0;  // that the decoder had noticed when it was where `last` says
+  bool counted = false;             // it gave every frame since the start of the file
+  std::set<std::int64_t> skipped;   // packets that it was allowed to leave out
+  std::vector<std::int64_t> wanted_packets;
+  bool skipping = true;
   std::int64_t failed_seeks = 0;
   RgbConverter converter;
 
-  /// The last keyframe that is no later than a frame; nullptr if there is none but the start.
+  [[nodiscard]] const VideoIndex& index() const { return *indices.back(); }
+
+  void use(std::shared_ptr<const VideoIndex> index) {
+    indices.push_back(std::move(index));
+    const VideoIndex& now = this->index();
+    frame_of.clear();
+    for (std::size_t i = 0; i < now.packets.size(); ++i) {
+      const auto packet = static_cast<std::size_t>(now.packets[i]);
+      if (packet >= frame_of.size()) frame_of.resize(packet + 1, -1);
+      frame_of[packet] = static_cast<std::int64_t>(i);
+    }
+  }
+
+  [[nodiscard]] std::int64_t packet_of(std::int64_t frame) const {
+    return index().packets[static_cast<std::size_t>(frame)];
+  }
+
+  [[nodiscard]] bool agrees(const AVFrame& frame, std::int64_t number) const {
+    return !index().proven() || fingerprint(frame) == index().fingerprints[static_cast<std::size_t>(number)];
+  }
+
+  /// The last keyframe that is no later than a frame; nullptr if there is none.
   [[nodiscard]] const VideoIndex::Key* key_before(std::int64_t frame) const {
-    const auto& keys = index->keys;
-    auto after = std::upper_bound(keys.begin(), keys.end(), frame,
-                                  [](std::int64_t f, const VideoIndex::Key& key) { return f < key.frame; });
+    const auto& keys = index().keys;
+    auto after = std::ranges::upper_bound(keys, frame, {}, &VideoIndex::Key::frame);
     return after == keys.begin() ? nullptr : &*--after;
   }
 
   void restart() {
-    decoder.emplace(path);
-    position = 0;
+    decoder.emplace(source, options.timeout_seconds, options.threads);
+    decoder->skip([this](std::int64_t packet) { return spare(packet); });
+    last = -1;
+    damaged_before = 0;
+    counted = true;
+    skipped.clear();
   }
 
-  AVFrame* step() {
-    AVFrame* frame = decoder->next();
-    if (frame != nullptr) ++position;
-    return frame;
+  /// Packets after the last that is wanted are decoded, since the next call may want them.
+  bool spare(std::int64_t packet) {
+    if (!skipping || wanted_packets.empty() || packet >= wanted_packets.back() ||
+        std::ranges::binary_search(wanted_packets, packet))
+      return false;
+    skipped.insert(packet);
+    counted = false;
+    return true;
   }
 
-  /// From a keyframe on: what comes before it is told apart by the fingerprint. nullptr if any does not agree.
-  AVFrame* by_seek(const VideoIndex::Key& key, std::int64_t wanted) {
-    if (!decoder) decoder.emplace(path);
-    if (!decoder->seek(key.packet)) return nullptr;
-    const auto& prints = index->fingerprints;
-    const auto at = [&](std::int64_t i) { return prints[static_cast<std::size_t>(i)]; };
-    AVFrame* frame = decoder->next();
-    while (frame != nullptr && fingerprint(*frame) != at(key.frame)) frame = decoder->next();
-    if (frame == nullptr) return nullptr;
-    position = key.frame + 1;
-    while (position <= wanted) {
-      frame = step();
-      if (frame == nullptr) return nullptr;
-    }
-    return fingerprint(*frame) == at(wanted) ? frame : nullptr;
-  }
-
-  /// From where the decoder stands; nullptr at the end.
-  AVFrame* onwards(std::int64_t wanted) {
-    AVFrame* frame = nullptr;
-    while (position <= wanted) {
-      frame = step();
-      if (frame == nullptr) return nullptr;
-    }
-    return frame;
-  }
-
-  AVFrame* decode(std::int64_t wanted) {
-    const auto expected = index->fingerprints[static_cast<std::size_t>(wanted)];
-    if (index->seekable) {
-      const VideoIndex::Key* key = key_before(wanted);
-      const bool ahead = decoder && position <= wanted;
-      if (key != nullptr && key->frame > (ahead ? position : 0)) {
-        if (AVFrame* frame = by_seek(*key, wanted)) return frame;
-      } else {
-        if (!ahead) restart();
-        AVFrame* frame = onwards(wanted);
-        if (frame != nullptr && fingerprint(*frame) == expected) return frame;
-      }
-      index->seekable = false;
-      ++failed_seeks;
+  bool enter(const VideoIndex::Key& key) {
+    if (!decoder) restart();
+    if (!decoder->enter(key.place, key.packet)) {
       decoder.reset();
+      return false;
     }
-    if (!decoder || position > wanted) restart();
-    AVFrame* frame = onwards(wanted);
-    if (frame == nullptr)
-      fail<DataError>("video", "{}: frame {} of {} is gone; has the file changed?", path, wanted, index->info.frames);
+    last = key.frame - 1;
+    damaged_before = decoder->damaged();
+    counted = false;
+    skipped.clear();
+    return true;
+  }
+
+  /// Puts the decoder where the wanted frame comes next but for some between; false if that fails.
+  bool approach(std::int64_t wanted) {
+    const VideoIndex::Key* key = key_before(wanted);
+    const bool ahead = decoder && last < wanted && !skipped.contains(packet_of(wanted));
+    if (ahead && (key == nullptr || key->frame <= last + 1)) return true;
+    if (key != nullptr && (decoder || key->frame > 0) && enter(*key)) return true;
+    if (key != nullptr && key->frame > 0) return false;
+    restart();
+    return true;
+  }
+
+  /// Frames between two that the decoder gave must all have been left out on purpose.
+  [[nodiscard]] bool accounted_for(std::int64_t from, std::int64_t to) const {
+    for (std::int64_t i = from; i < to; ++i)
+      if (!skipped.contains(packet_of(i))) return false;
+    return true;
+  }
+
+  /// nullptr if anything is not as the index says.
+  AVFrame* by_number(std::int64_t wanted) {
+    if (!approach(wanted)) return nullptr;
+    const std::int64_t first = last + 1;
+    while (AVFrame* frame = decoder->next()) {
+      const bool known = frame->pts >= 0 && frame->pts < std::ssize(frame_of);
+      const std::int64_t number = known ? frame_of[static_cast<std::size_t>(frame->pts)] : -1;
+      if (number <= last) {
+        // Before the keyframe that was entered, some come out that lack what they refer to.
+        if (number >= first || (number < 0 && !index().proven())) return nullptr;
+        continue;
+      }
+      if (!index().proven() && (decoder->damaged() != damaged_before || !accounted_for(last + 1, number)))
+        return nullptr;
+      last = number;
+      if (number > wanted) return nullptr;
+      if (number == wanted) return agrees(*frame, wanted) ? frame : nullptr;
+    }
+    return nullptr;
+  }
+
+  /// The sequential decode.
+  AVFrame* by_counting(std::int64_t wanted) {
+    if (!decoder || !counted || last >= wanted) restart();
+    AVFrame* frame = nullptr;
+    while (last < wanted) {
+      frame = decoder->next();
+      if (frame == nullptr)
+        fail<DataError>("video", "{}: frame {} of {} is gone; has the file changed?", source.name, wanted,
+                        index().info.frames);
+      ++last;
+    }
     return frame;
   }
 
-  Frames read(std::span<const std::int64_t> indices, int height, int width) {
-    const std::int64_t last = index->info.frames - 1;
+  void check_range(std::int64_t frame) const {
+    const std::int64_t frames = index().info.frames;
+    if (frame < 0 || frame >= frames)
+      fail<DataError>("video", "{} has {} frames, frame {} was asked for (the first is 0)", source.name, frames, frame);
+  }
+
+  /// What the packets promised did not come true: the whole file is decoded.
+  void prove() {
+    decoder.reset();
+    auto proven = index_by_decoding(source, options, cache);
+    if (!options.index_folder.empty()) IndexCacheEntry(options.index_folder, source).store(*proven);
+    use(std::move(proven));
+  }
+
+  AVFrame* decode(std::span<const std::int64_t> indices_wanted, std::int64_t wanted) {
+    while (!index().packets.empty() && index().seekable) {
+      want(indices_wanted);
+      skipping = index().one_by_one;
+      if (AVFrame* frame = by_number(wanted)) return frame;
+      if (!index().proven()) {
+        prove();
+        check_range(wanted);
+        if (!cache.empty()) return cache[static_cast<std::size_t>(wanted)].get();
+        continue;
+      }
+      decoder.reset();
+      if (skipping) {
+        skipping = false;
+        if (AVFrame* frame = by_number(wanted)) return frame;
+        decoder.reset();
+      }
+      index().seekable = false;
+      ++failed_seeks;
+    }
+    skipping = false;
+    return by_counting(wanted);
+  }
+
+  void want(std::span<const std::int64_t> frames) {
+    wanted_packets.clear();
+    for (const std::int64_t i : frames)
+      if (i < std::ssize(index().packets)) wanted_packets.push_back(packet_of(i));
+    std::ranges::sort(wanted_packets);
+  }
+
+  Frames read(std::span<const std::int64_t> wanted, int height, int width) {
     if (height < 1 || width < 1) fail("video", "expected a positive size, got {} x {}", height, width);
-    for (const std::int64_t i : indices)
-      if (i < 0 || i > last)
-        fail<DataError>("video", "{} has {} frames, frame {} was asked for (the first is 0)", path, last + 1, i);
-    Frames result{static_cast<std::int64_t>(indices.size()), height, width, {}};
+    for (const std::int64_t i : wanted) check_range(i);
+    if (decoder) decoder->restart_deadline();
+    Frames result{static_cast<std::int64_t>(wanted.size()), height, width, {}};
     const std::size_t bytes = result.frame_bytes();
-    result.rgb.resize(indices.size() * bytes);
+    result.rgb.resize(wanted.size() * bytes);
     const std::span<std::uint8_t> all(result.rgb);
-    std::vector<std::size_t> order(indices.size());
+    std::vector<std::size_t> order(wanted.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
-    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return indices[a] < indices[b]; });
+    std::ranges::stable_sort(order, {}, [&](std::size_t i) { return wanted[i]; });
     for (std::size_t k = 0; k < order.size(); ++k) {
       const auto out = all.subspan(order[k] * bytes, bytes);
-      const std::int64_t wanted = indices[order[k]];
-      if (k > 0 && indices[order[k - 1]] == wanted) {
+      const std::int64_t number = wanted[order[k]];
+      if (k > 0 && wanted[order[k - 1]] == number) {
         std::ranges::copy(all.subspan(order[k - 1] * bytes, bytes), out.begin());
         continue;
       }
-      const AVFrame* frame = cache.empty() ? decode(wanted) : cache[static_cast<std::size_t>(wanted)].get();
-      converter.convert(*frame, index->orientation, height, width, out);
+      const AVFrame* frame = cache.empty() ? decode(wanted, number) : cache[static_cast<std::size_t>(number)].get();
+      converter.convert(*frame, index().orientation, height, width, out);
     }
     return result;
   }
 };
 
-Video::Video(const std::string& path, const VideoOptions& options) : impl_(std::make_unique<Impl>()) {
-  impl_->path = path;
-  impl_->index = options.index ? options.index : build_index(path, options.cache_bytes, impl_->cache);
-}
+Video::Video(const VideoSource& source, const VideoOptions& options) : impl_(std::make_unique<Impl>(source, options)) {}
 
 Video::Video(Video&&) noexcept = default;
 Video& Video::operator=(Video&&) noexcept = default;
 Video::~Video() = default;
 
-const VideoInfo& Video::info() const { return impl_->index->info; }
-std::shared_ptr<const VideoIndex> Video::index() const { return impl_->index; }
+const VideoInfo& Video::info() const { return impl_->index().info; }
+std::shared_ptr<const VideoIndex> Video::index() const { return impl_->indices.back(); }
 std::int64_t Video::failed_seeks() const { return impl_->failed_seeks; }
 
 Frames Video::frames(std::span<const std::int64_t> indices) {

@@ -7,10 +7,12 @@
 #include <string>
 #include <vector>
 
+#include "data/source.h"
+
 namespace mcn {
 
 struct VideoInfo {
-  std::string path, container, codec, pixel_format;
+  std::string path, container, codec, pixel_format;  ///< path: VideoSource::name
   std::string color_matrix, color_range;  ///< as coded; "unknown" is read as BT.601 limited, as the ffmpeg program does
   int width = 0, height = 0;              ///< pixels, as shown: after rotation
   std::int64_t frames = 0;                ///< exactly as many as a sequential decode gives
@@ -38,27 +40,35 @@ struct Frames {
 };
 
 /// What a file's frames are and from where each can be reached. Immutable: one index may serve many Videos of the same
-/// file, in many threads, and spares each of them the decode that made it.
+/// file, in many threads, and spares each of them the pass that made it.
 struct VideoIndex;
 
 struct VideoOptions {
-  std::int64_t cache_bytes = 16 << 20;        ///< decoded frames kept from the indexing pass, if all of them fit
+  std::int64_t cache_bytes = 16 << 20;        ///< decoded frames kept from a pass over the file, if all of them fit
   std::shared_ptr<const VideoIndex> index{};  ///< of an earlier Video of this file, as long as that has not changed
+  std::string index_folder{};                 ///< where indices are kept between processes; empty: nowhere
+  double timeout_seconds = 0;                 ///< for opening, and for each read; 0: none
+  int threads = 1;                            ///< of the codec
+  bool always_decode = false;                 ///< for the index, whatever the container says
 };
 
-/// An open video file. Opening one decodes it once from end to end, unless an index is given: that counts the frames
-/// and takes a fingerprint of each. Reading a frame may then start at a keyframe, because a frame is handed out only if
-/// its fingerprint is that of the sequential decode; where seeking leads elsewhere, the file is decoded from its start.
-/// Not thread-safe: one Video a thread. DataError if the file is missing, not a regular file, has no video stream that
-/// can be decoded, or no frame.
+/// An open video file. Opening one makes its index, unless one is given or kept: from the file's packets alone where
+/// container and codec leave no doubt (H.264, HEVC and AV1 in MP4, MOV and Matroska, when every packet is a frame with
+/// a time of its own and nothing in it is out of the ordinary), else by decoding it once from end to end, which takes a
+/// fingerprint of every frame. Reading then starts at the nearest keyframe and leaves out frames that nothing needs. A
+/// frame is handed out only if it has its fingerprint, or, without fingerprints, if all before it came undamaged and in
+/// the order foretold; what does not agree makes the file be decoded from its start. Not thread-safe: one Video a
+/// thread. DataError if the file is missing, not a regular file, has no video stream that can be decoded, no frame, or
+/// takes longer than the timeout.
 class Video {
  public:
-  explicit Video(const std::string& path, const VideoOptions& options = {});
+  explicit Video(const VideoSource& source, const VideoOptions& options = {});
   Video(Video&&) noexcept;
   Video& operator=(Video&&) noexcept;
   ~Video();
 
   [[nodiscard]] const VideoInfo& info() const;
+  /// The best index so far: reading may find that one made without decoding was wrong, and make another.
   [[nodiscard]] std::shared_ptr<const VideoIndex> index() const;
 
   /// Frames by number, from 0, in any order, repeats allowed, at the video's size. DataError past the last frame.

@@ -65,7 +65,8 @@ Embedding embed_videos(const ModelDescription& description, const McnModel& mode
     pending.clear();
     owners.clear();
   };
-  UniformClips reader(dataset, {description.frames, description.stride}, augment, config.clips, config.threads);
+  UniformClips reader(dataset, {description.frames, description.stride}, augment, config.clips, config.threads,
+                      config.files);
   for (std::int64_t video = 0; video < videos; ++video) {
     const Frames frames = reader.next();
     const auto clip_bytes = static_cast<std::ptrdiff_t>(frames.frame_bytes()) * description.frames;

@@ -22,6 +22,7 @@ struct EmbedConfig {
   int clips = 10;           ///< uniform clips a video, whose pooled features are averaged
   std::int64_t batch = 16;  ///< clips in one pass
   int threads = 2;          ///< that decode
+  FileConfig files;
 };
 
 /// Pooled backbone features of every video of a data set, normalised by running statistics. progress, if given, is

@@ -3,9 +3,16 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
+#include <map>
+#include <mutex>
 #include <nlohmann/json.hpp>
+#include <numeric>
+#include <thread>
 
+#include "data/augment.h"
+#include "data/video_pool.h"
 #include "engine/random.h"
 #include "meta/optimizer.h"
 #include "tools/choice.h"
@@ -128,6 +135,103 @@ int bench_meta(const BenchOptions& o) {
                  [&] { return meta_gradient(theta, support, query, config).query_loss; });
 }
 
+// The work of decode.py: random clips of 16 frames two apart, at 128 x 171 pixels, the middle 112 x 112 normalised.
+struct DecodeOptions {
+  std::vector<std::string> videos;
+  int threads = 1, clips = 60, max_open = 64;
+};
+
+struct DecodeJob {
+  std::string video;
+  std::vector<std::int64_t> frames;
+};
+
+AugmentConfig decode_crop() {
+  AugmentConfig crop;
+  crop.mean = {0.45F, 0.45F, 0.45F};
+  crop.std = {0.225F, 0.225F, 0.225F};
+  return crop;
+}
+
+// Frames of the job that are not those of a sequential decode.
+std::int64_t wrong_frames(const DecodeJob& job, const Frames& got) {
+  const AugmentConfig crop = decode_crop();
+  Video video(job.video, {.always_decode = true});
+  std::int64_t wrong = 0;
+  std::vector<std::int64_t> all(static_cast<std::size_t>(job.frames.back() + 1));
+  std::iota(all.begin(), all.end(), std::int64_t{0});
+  const Frames truth = video.frames(all, crop.resize_height, crop.resize_width);
+  for (std::size_t i = 0; i < job.frames.size(); ++i)
+    if (!std::ranges::equal(got.frame(static_cast<std::int64_t>(i)), truth.frame(job.frames[i]))) ++wrong;
+  return wrong;
+}
+
+int bench_decode(const DecodeOptions& o) {
+  const AugmentConfig crop = decode_crop();
+  constexpr std::int64_t clip = 16, stride = 2;
+  std::vector<DecodeJob> jobs;
+  {
+    std::map<std::string, std::int64_t> counts;
+    for (const std::string& video : o.videos) counts[video] = Video(video).info().frames;
+    Philox random(0, 9);
+    for (int i = 0; i < o.clips; ++i) {
+      const std::string& video = o.videos[static_cast<std::size_t>(random.below(std::ssize(o.videos)))];
+      const std::int64_t room = counts[video] - ((clip - 1) * stride + 1);
+      if (room < 0)
+        fail<DataError>("bench", "{} has {} frames, a clip spans {}", video, counts[video], (clip - 1) * stride + 1);
+      DecodeJob job{video, {}};
+      const std::int64_t start = random.below(room + 1);
+      for (std::int64_t k = 0; k < clip; ++k) job.frames.push_back(start + k * stride);
+      jobs.push_back(std::move(job));
+    }
+  }
+  // The indices are made within the time that is taken.
+  VideoPool pool({.cache_bytes = 0}, o.max_open);
+  std::vector<Frames> results(jobs.size());
+  std::atomic<std::size_t> next{0};
+  std::exception_ptr failed;
+  std::mutex mutex;
+  const auto start = std::chrono::steady_clock::now();
+  {
+    std::vector<std::jthread> threads;
+    for (int t = 0; t < o.threads; ++t)
+      threads.emplace_back([&] {
+        omp_set_num_threads(1);
+        try {
+          const std::unique_ptr<Backend> backend = make_cpu_backend();
+          for (std::size_t i = next++; i < jobs.size(); i = next++) {
+            results[i] = pool.open(jobs[i].video)->frames(jobs[i].frames, crop.resize_height, crop.resize_width);
+            const Tensor frames(*backend, DType::u8, {1, clip, crop.resize_height, crop.resize_width, 3});
+            backend->copy_from_host(results[i].rgb.data(), frames);
+            const Tensor input(*backend, DType::f32, {1, clip, crop.size, crop.size, 3});
+            const AugmentClip middle = centre_crop(crop);
+            backend->augment(augment_params(crop), std::span(&middle, 1), frames, input);
+          }
+        } catch (...) {
+          const std::lock_guard lock(mutex);
+          failed = std::current_exception();
+          next = jobs.size();
+        }
+      });
+  }
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  if (failed) std::rethrow_exception(failed);
+  std::int64_t wrong = 0, checked = 0;
+  for (std::size_t i = 0; i < std::min<std::size_t>(20, jobs.size()); ++i) {
+    wrong += wrong_frames(jobs[i], results[i]);
+    checked += clip;
+  }
+  rusage use{};
+  getrusage(RUSAGE_SELF, &use);
+  const nlohmann::ordered_json result{
+      {"bench", "decode"},     {"clips_per_second", static_cast<double>(jobs.size()) / seconds},
+      {"clips", jobs.size()},  {"seconds", seconds},
+      {"wrong_frames", wrong}, {"checked_frames", checked},
+      {"threads", o.threads},  {"peak_rss_gib", static_cast<double>(use.ru_maxrss) / (1 << 20)}};
+  fmt::print("{}\n", result.dump());
+  return ok;
+}
+
 void add_common(CLI::App& command, BenchOptions& o) {
   command.add_option("--frames", o.frames, "frames a clip")->check(CLI::PositiveNumber);
   command.add_option("--size", o.size, "pixels a side of a clip")->check(CLI::PositiveNumber);
@@ -148,6 +252,16 @@ void add_bench(CLI::App& app) {
     step->add_option("--batch", o->batch, "clips")->check(CLI::Range(2, 4096));
     add_common(*step, *o);
     set_action(*step, [o] { return bench_step(*o); });
+  }
+  {
+    auto o = std::make_shared<DecodeOptions>();
+    CLI::App* decode = bench->add_subcommand(
+        "decode", "random clips of 16 frames, two apart, as 112 x 112 pixels; with the indices' making");
+    decode->add_option("videos", o->videos, "video files")->required();
+    decode->add_option("--threads", o->threads, "clips at a time")->check(CLI::PositiveNumber);
+    decode->add_option("--clips", o->clips, "clips")->check(CLI::PositiveNumber);
+    decode->add_option("--max-open", o->max_open, "most files open at a time")->check(CLI::PositiveNumber);
+    set_action(*decode, [o] { return bench_decode(*o); });
   }
   auto o = std::make_shared<BenchOptions>();
   o->frames = 8;

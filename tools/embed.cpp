@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "tools/command.h"
+#include "tools/file_options.h"
 #include "tools/interrupt.h"
 #include "tools/progress.h"
 
@@ -21,6 +22,7 @@ void add_embed_options(CLI::App& command, EmbedOptions& o) {
   add_device_options(command, o.device);
   add_arithmetic_options(command, o.device);
   command.add_option("--loader-threads", o.embed.threads, "threads that decode")->check(CLI::Range(1, 256));
+  add_file_options(command, o.embed.files);
 }
 
 LoadedModel load_model(const EmbedOptions& options, Backend& backend) {

@@ -41,7 +41,7 @@ void add_inspect(CLI::App& app) {
   command->add_option("video", o->video, "video file")->required();
   command->add_flag("--json", o->json, "one JSON object");
   set_action(*command, [o] {
-    const nlohmann::ordered_json info = to_json(Video(o->video).info());
+    const nlohmann::ordered_json info = to_json(Video(o->video, {.always_decode = true}).info());
     if (o->json) {
       fmt::print("{}\n", info.dump());
       return ok;

@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "tools/choice.h"
+#include "tools/file_options.h"
 
 namespace mcn {
 namespace {
@@ -110,6 +111,7 @@ void add_train_options(CLI::App& command, TrainOptions& o) {
   add_device_options(command, o.device);
   add_arithmetic_options(command, o.device);
   command.add_option("--loader-threads", o.config.loader.threads, "threads that decode")->check(CLI::Range(1, 256));
+  add_file_options(command, o.config.loader.files);
   command.add_option("--seed", o.config.loader.seed, "of weights, batches and augmentation");
   add_choice<DType>(command, "--dtype", o.config.dtype, {{"f32", DType::f32}, {"f64", DType::f64}}, "of all tensors");
   command.add_option("--checkpoint-every", o.checkpoint_every, "iterations")->check(CLI::PositiveNumber);

@@ -1,0 +1,88 @@
+// The pool of open files.
+#include "data/video_pool.h"
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+
+#include "kernels/error.h"
+
+namespace mcn {
+
+VideoOptions FileConfig::options() const {
+  VideoOptions options;
+  options.index_folder = index_folder;
+  options.timeout_seconds = timeout_seconds;
+  return options;
+}
+
+VideoPool::VideoPool(VideoOptions options, int max_open) : options_(std::move(options)), max_open_(max_open) {
+  if (max_open < 1) fail("video", "expected room for at least 1 open file, got {}", max_open);
+}
+
+VideoPool::Lease VideoPool::open(const VideoSource& source) {
+  Lease lease(*this, source);
+  std::unique_ptr<Video> closed;  // after the lock
+  VideoOptions options = options_;
+  {
+    std::unique_lock lock(mutex_);
+    const auto same = std::ranges::find(idle_, source, &Idle::source);
+    if (same != idle_.end()) {
+      lease.video_ = std::move(same->video);
+      idle_.erase(same);
+      lease.exceptions_ = std::uncaught_exceptions();
+      return lease;
+    }
+    room_.wait(lock, [this] { return open_ < max_open_ || !idle_.empty(); });
+    if (open_ == max_open_) {
+      closed = std::move(idle_.back().video);
+      idle_.pop_back();
+    } else {
+      ++open_;
+    }
+    const auto known = indices_.find(place(source));
+    if (known != indices_.end()) options.index = known->second;
+  }
+  closed.reset();
+  try {
+    lease.video_ = std::make_unique<Video>(source, options);
+  } catch (...) {
+    {
+      const std::lock_guard lock(mutex_);
+      --open_;
+    }
+    room_.notify_one();
+    throw;
+  }
+  lease.exceptions_ = std::uncaught_exceptions();
+  return lease;
+}
+
+VideoPool::Lease::~Lease() {
+  if (video_ != nullptr) pool_->give_back(*this);
+}
+
+void VideoPool::give_back(Lease& lease) noexcept {
+  // After an exception the decoder may stand anywhere.
+  const bool usable = std::uncaught_exceptions() == lease.exceptions_;
+  std::unique_ptr<Video> dropped;
+  {
+    const std::lock_guard lock(mutex_);
+    try {
+      indices_[place(lease.source_)] = lease.video_->index();
+      if (usable) idle_.push_front({lease.source_, std::move(lease.video_)});
+    } catch (const std::bad_alloc&) {
+      dropped = std::move(lease.video_);
+    }
+    if (lease.video_ != nullptr) dropped = std::move(lease.video_);
+    if (dropped != nullptr) --open_;
+  }
+  room_.notify_one();
+}
+
+int VideoPool::open_files() const {
+  const std::lock_guard lock(mutex_);
+  return open_;
+}
+
+}  // namespace mcn

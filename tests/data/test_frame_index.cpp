@@ -1,0 +1,191 @@
+// Indices by packets promise what a decode gives, or are not made; the cache on disk gives back what was stored, and
+// nothing else.
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "data/frame_index.h"
+#include "data/index_cache.h"
+#include "kernels/error.h"
+#include "tests/catch.h"
+#include "tests/data/videos.h"
+#include "tests/temporary_folder.h"
+
+namespace mcn {
+namespace {
+
+using test::encode;
+using test::TemporaryFolder;
+
+std::shared_ptr<const VideoIndex> decoded(const std::string& path) {
+  FrameCache cache;
+  return index_by_decoding(path, {.cache_bytes = 0}, cache);
+}
+
+TEST_CASE("an index by packets is that of a decode", "[index]") {
+  const TemporaryFolder folder;
+  struct Case {
+    const char* file;
+    VideoWriterConfig config;
+  };
+  const std::vector<Case> cases{
+      {"plain.mp4", {.codec = "libx264", .width = 96, .height = 64, .gop = 12}},
+      {"b.mp4", {.codec = "libx264", .width = 96, .height = 64, .gop = 250, .b_frames = 3}},
+      {"b.mkv", {.codec = "libx264", .width = 96, .height = 64, .gop = 12, .b_frames = 3}},
+      {"intra.mov", {.codec = "libx264", .width = 96, .height = 64, .gop = 1}},
+      {"turned.mp4", {.codec = "libx264", .width = 96, .height = 64, .gop = 12, .rotation = 90}},
+  };
+  for (const Case& c : cases) {
+    INFO(c.file);
+    const std::string path = encode(folder.file(c.file), c.config, 50);
+    const auto index = index_by_packets(path, {});
+    REQUIRE(index != nullptr);
+    const auto truth = decoded(path);
+    CHECK_FALSE(index->proven());
+    CHECK(truth->proven());
+    CHECK(index->info.frames == 50);
+    CHECK(index->packets == truth->packets);
+    CHECK(index->one_by_one);
+    CHECK(index->info.width == truth->info.width);
+    CHECK(index->info.height == truth->info.height);
+    CHECK(index->info.rotation == truth->info.rotation);
+    CHECK(index->info.keyframes == truth->info.keyframes);
+    CHECK(index->info.b_frames == truth->info.b_frames);
+    CHECK(index->info.pixel_format == truth->info.pixel_format);
+    REQUIRE(index->keys.size() == truth->keys.size());
+    for (std::size_t i = 0; i < index->keys.size(); ++i) {
+      CHECK(index->keys[i].frame == truth->keys[i].frame);
+      CHECK(index->keys[i].packet == truth->keys[i].packet);
+      CHECK(index->keys[i].place.found_again(truth->keys[i].place));
+    }
+  }
+}
+
+TEST_CASE("where packets leave doubt there is no index without a decode", "[index]") {
+  const TemporaryFolder folder;
+  CHECK(index_by_packets(encode(folder.file("a.avi"), {.codec = "mpeg4", .width = 96, .height = 64}, 10), {}) ==
+        nullptr);
+  CHECK(index_by_packets(encode(folder.file("a.ts"), {.codec = "libx264", .width = 96, .height = 64}, 10), {}) ==
+        nullptr);
+  // Two fields of a picture may be packets of their own.
+  const std::string fields =
+      encode(folder.file("fields.mp4"),
+             {.codec = "libx264", .width = 96, .height = 64, .options = "x264-params=tff=1:fake-interlaced=0"}, 10);
+  const auto index = index_by_packets(fields, {});
+  if (index != nullptr) CHECK(index->packets == decoded(fields)->packets);
+  // Cut short: the packets say less than the header.
+  const std::string cut = encode(folder.file("cut.mkv"), {.codec = "libx264", .width = 96, .height = 64}, 50);
+  std::filesystem::resize_file(cut, std::filesystem::file_size(cut) * 2 / 3);
+  const auto short_index = index_by_packets(cut, {});
+  if (short_index != nullptr) CHECK(short_index->packets == decoded(cut)->packets);
+}
+
+TEST_CASE("damage that only decoding shows is noticed when frames are read", "[index]") {
+  const TemporaryFolder folder;
+  const std::string path = encode(folder.file("a.mp4"), {.codec = "libx264", .width = 96, .height = 64, .gop = 10}, 60);
+  const auto index = index_by_packets(path, {});
+  REQUIRE(index != nullptr);
+  std::string bytes;
+  {
+    std::ifstream file(path, std::ios::binary);
+    bytes.assign(std::istreambuf_iterator<char>(file), {});
+  }
+  // Garbage in the middle of the sixth group of pictures: lengths stay, pictures do not.
+  const auto position = static_cast<std::size_t>(index->keys[5].place.position);
+  for (std::size_t i = 40; i < 200; ++i) bytes[position + i] = static_cast<char>(i * 37);
+  test::write_file(path, bytes);
+  const Frames truth = test::sequential_decode(path);
+  Video video(path, {.cache_bytes = 0});
+  std::vector<std::int64_t> all;
+  for (std::int64_t i = 0; i < std::min(truth.count, video.info().frames); ++i) all.push_back(i);
+  const Frames got = video.frames(all);
+  CHECK(video.info().frames == truth.count);
+  CHECK(got.rgb == truth.rgb);
+}
+
+bool same(const VideoIndex& a, const VideoIndex& b) {
+  return a.info.frames == b.info.frames && a.info.codec == b.info.codec && a.info.fps == b.info.fps &&
+         a.info.width == b.info.width && a.info.path == b.info.path && a.fingerprints == b.fingerprints &&
+         a.packets == b.packets && a.one_by_one == b.one_by_one && a.keys.size() == b.keys.size() &&
+         std::ranges::equal(a.keys, b.keys, [](const auto& x, const auto& y) {
+           return x.frame == y.frame && x.packet == y.packet && x.place.found_again(y.place) &&
+                  x.place.dts == y.place.dts && x.place.pts == y.place.pts;
+         });
+}
+
+TEST_CASE("the cache gives back an index until the video changes", "[index]") {
+  const TemporaryFolder folder;
+  const std::string path =
+      encode(folder.file("a.avi"), {.codec = "mpeg4", .width = 96, .height = 64, .b_frames = 2}, 20);
+  const std::string cache = folder.file("cache/of/indices");
+  const auto index = decoded(path);
+  CHECK(IndexCacheEntry(cache, path).load() == nullptr);
+  IndexCacheEntry(cache, path).store(*index);
+  const auto again = IndexCacheEntry(cache, path).load();
+  REQUIRE(again != nullptr);
+  CHECK(same(*index, *again));
+  SECTION("another time") {
+    std::filesystem::last_write_time(path, std::filesystem::last_write_time(path) + std::chrono::seconds(1));
+    CHECK(IndexCacheEntry(cache, path).load() == nullptr);
+  }
+  SECTION("another size") {
+    const auto time = std::filesystem::last_write_time(path);
+    std::ofstream(path, std::ios::binary | std::ios::app) << "x";
+    std::filesystem::last_write_time(path, time);
+    CHECK(IndexCacheEntry(cache, path).load() == nullptr);
+  }
+  SECTION("another name") {
+    std::filesystem::copy_file(path, folder.file("b.avi"));
+    CHECK(IndexCacheEntry(cache, folder.file("b.avi")).load() == nullptr);
+  }
+  SECTION("every damage") {
+    const auto file = std::filesystem::directory_iterator(cache)->path();
+    std::string bytes;
+    {
+      std::ifstream in(file, std::ios::binary);
+      bytes.assign(std::istreambuf_iterator<char>(in), {});
+    }
+    for (std::size_t length = 0; length < bytes.size(); length += 7) {
+      test::write_file(file, bytes.substr(0, length));
+      REQUIRE(IndexCacheEntry(cache, path).load() == nullptr);
+    }
+    for (std::size_t i = 0; i < bytes.size(); i += 5) {
+      std::string flipped = bytes;
+      flipped[i] = static_cast<char>(flipped[i] ^ 0x10);
+      test::write_file(file, flipped);
+      REQUIRE(IndexCacheEntry(cache, path).load() == nullptr);
+    }
+  }
+  SECTION("many writers and readers") {
+    std::atomic<int> wrong{0};
+    {
+      std::vector<std::jthread> threads;
+      for (int t = 0; t < 4; ++t)
+        threads.emplace_back([&] {
+          for (int i = 0; i < 30; ++i) {
+            const IndexCacheEntry entry(cache, path);
+            entry.store(*index);
+            const auto read = entry.load();
+            if (read == nullptr || !same(*index, *read)) ++wrong;
+          }
+        });
+    }
+    CHECK(wrong == 0);
+    CHECK(std::distance(std::filesystem::directory_iterator(cache), {}) == 1);
+  }
+}
+
+TEST_CASE("a cache that cannot be written costs nothing but time", "[index]") {
+  const TemporaryFolder folder;
+  const std::string path = encode(folder.file("a.avi"), {.codec = "mpeg4", .width = 96, .height = 64}, 5);
+  test::write_file(folder.file("file"), "in the way");
+  Video video(path, {.index_folder = folder.file("file/cache")});
+  CHECK(video.info().frames == 5);
+  VideoOptions options;
+  options.index_folder = folder.file("cache");
+  const Frames first = Video(path, options).frames(std::vector<std::int64_t>{3});
+  CHECK(Video(path, options).frames(std::vector<std::int64_t>{3}).rgb == first.rgb);
+}
+
+}  // namespace
+}  // namespace mcn

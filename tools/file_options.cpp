@@ -1,0 +1,29 @@
+// Names and help texts of the options on files.
+#include "tools/file_options.h"
+
+#include <cstdlib>
+
+namespace mcn {
+
+std::string default_index_folder() {
+  const auto variable = [](const char* name) -> std::string {
+    const char* value = std::getenv(name);
+    return value != nullptr ? value : "";
+  };
+  if (const std::string cache = variable("XDG_CACHE_HOME"); !cache.empty()) return cache + "/mcn/indices";
+  if (const std::string home = variable("HOME"); !home.empty()) return home + "/.cache/mcn/indices";
+  return "";
+}
+
+void add_file_options(CLI::App& command, FileConfig& files) {
+  files.index_folder = default_index_folder();
+  command.add_option("--index-cache", files.index_folder,
+                     "folder in which the frame indices of videos are kept between runs; \"\": nowhere");
+  command.add_option("--max-open", files.max_open, "video files open at a time")->check(CLI::Range(1, 65536));
+  command
+      .add_option("--decode-timeout", files.timeout_seconds,
+                  "seconds that opening a video, or reading a clip of it, may take; 0: no limit")
+      ->check(CLI::NonNegativeNumber);
+}
+
+}  // namespace mcn
