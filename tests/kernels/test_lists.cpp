@@ -41,7 +41,7 @@ std::vector<std::vector<double>> after_axpy(Backend& backend) {
 
 }  // namespace
 
-TEST_CASE("axpy, dot and all_finite of long lists agree with ref") {
+TEST_CASE("axpy, dot and all_finite of long lists agree with ref", "[slow]") {
   const std::string device = GENERATE("cpu", "simt");
   const auto order = GENERATE(simt::Order::forward, simt::Order::reverse, simt::Order::shuffled);
   if (device == "cpu" && order != simt::Order::forward) return;

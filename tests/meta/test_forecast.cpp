@@ -5,7 +5,7 @@
 
 namespace mcn {
 
-TEST_CASE("the forecast is what a run's tensors take, byte for byte") {
+TEST_CASE("the forecast is what a run's tensors take, byte for byte", "[slow]") {
   TrainConfig c = test::small_config();
   c.method = GENERATE(Method::joint, Method::mcn);
   c.optimizer.kind = GENERATE(OptimizerKind::sgd, OptimizerKind::adamw);

@@ -149,7 +149,13 @@ void compare_with_ref(const std::string& device, const GradcheckCase& c) {
       }
     };
     if (device == "simt") {
-      for (const simt::Order o : every_order) {
+      // Whatever the order, the addresses are the same: AddressSanitizer learns nothing from more than one.
+#if defined(__SANITIZE_ADDRESS__)
+      const simt::Order orders[] = {simt::Order::shuffled};
+#else
+      const auto& orders = every_order;
+#endif
+      for (const simt::Order o : orders) {
         const ThreadOrder order(o);
         run(fmt::format("order {}", static_cast<int>(o)));
       }
