@@ -76,7 +76,7 @@ struct Loader::Impl {
       const std::lock_guard lock(mutex);
       options.index = slot;
     }
-    Video opened(dataset.videos[static_cast<std::size_t>(video)].path, options);
+    Video opened(dataset.videos[static_cast<std::size_t>(video)].source, options);
     const std::lock_guard lock(mutex);
     slot = opened.index();
     return opened;
