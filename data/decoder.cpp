@@ -58,7 +58,8 @@ void Decoder::feed() {
   while (true) {
     av_packet_unref(packet_.get());
     // Any error of the demuxer ends the stream: what was read before it counts.
-    if (av_read_frame(format_.get(), packet_.get()) < 0) {
+    if (const int code = av_read_frame(format_.get(), packet_.get()); code < 0) {
+      if (code != AVERROR_EOF) ++cut_off_;
       draining_ = true;
       avcodec_send_packet(codec_.get(), nullptr);
       return;
@@ -66,6 +67,7 @@ void Decoder::feed() {
     if (packet_->stream_index == stream_->index) break;
   }
   if ((packet_->flags & AV_PKT_FLAG_KEY) != 0 && on_key_packet_) on_key_packet_({packet_->dts, packet_->pts});
+  if ((packet_->flags & AV_PKT_FLAG_CORRUPT) != 0) ++cut_off_;
   if (avcodec_send_packet(codec_.get(), packet_.get()) < 0) ++damaged_;
   av_packet_unref(packet_.get());
 }

@@ -36,6 +36,8 @@ class Decoder {
   [[nodiscard]] const AVFormatContext& format() const { return *format_; }
   [[nodiscard]] const AVCodecContext& codec() const { return *codec_; }
   [[nodiscard]] std::int64_t damaged() const { return damaged_; }
+  /// Packets that were not in the file to their end, and an end of the stream that is not the file's.
+  [[nodiscard]] std::int64_t cut_off() const { return cut_off_; }
   [[nodiscard]] double guessed_fps() const;
 
  private:
@@ -48,7 +50,7 @@ class Decoder {
   ffmpeg::Frame frame_;
   AVStream* stream_ = nullptr;
   std::function<void(const KeyPacket&)> on_key_packet_;
-  std::int64_t damaged_ = 0;
+  std::int64_t damaged_ = 0, cut_off_ = 0;
   bool draining_ = false;
 };
 
