@@ -10,8 +10,8 @@ Frames load_uniform_clips(const VideoEntry& entry, ClipConfig clip, const Augmen
                           const FileConfig& files) {
   check(augment);
   if (count < 1) fail("clips", "the number of clips must be positive, got {}", count);
-  Video video(entry.path, files.options());
-  require_clip(entry.path, video.info().frames, clip);
+  Video video(entry.source, files.options());
+  require_clip(entry.source.name, video.info().frames, clip);
   std::vector<std::int64_t> wanted;
   for (int k = 0; k < count; ++k)
     for (const std::int64_t i : uniform_clip(video.info().frames, clip, k, count)) wanted.push_back(i);

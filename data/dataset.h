@@ -5,26 +5,62 @@
 #include <string>
 #include <vector>
 
+#include "data/source.h"
+
 namespace mcn {
 
 struct VideoEntry {
-  std::string path;
+  VideoSource source;
   std::int64_t label = 0;  ///< index in Dataset::classes
 };
 
 struct Dataset {
   std::vector<std::string> classes;
   std::vector<VideoEntry> videos;
+  std::int64_t absent = 0;  ///< listed, not on disk and left out, in a format that allows it
 };
 
 enum class Subset : std::uint8_t { train, test };
 
-/// UCF101's layout: ROOT/CLASS/*.avi (or .mp4) and the official split files classInd.txt, trainlistNN.txt and
-/// testlistNN.txt in ucfTrainTestlist/ inside ROOT or beside it, or in splits_dir. Ids come from classInd.txt alone
-/// (1-based; labels here are 0-based); labels in the lists are optional and must agree with it. File names may hold
-/// spaces; blank lines, CRLF and space at the ends of lines do not count; HandstandPushups may be written either way.
-/// DataError with file and line: an unknown class, a duplicate, a label that disagrees or is out of range, a video that
-/// is not on disk; and for a missing or empty folder or list.
+/// Layouts, and whence labels come. Lists may have CRLF, a byte order mark, blank lines and space at the ends of lines.
+///   ucf101      CLASS/VIDEO. classInd.txt, trainlistNN.txt and testlistNN.txt in ucfTrainTestlist/ inside the root or
+///               beside it, or in splits_dir. Ids come from classInd.txt alone (1-based; labels here are 0-based);
+///               labels in the lists are optional and must agree. HandstandPushups may be written either way.
+///   hmdb51      CLASS/VIDEO or CLASS/CLASS/VIDEO, also in hmdb51_org/. CLASS_test_splitN.txt in
+///               testTrainMulti_7030_splits/, test_train_splits/ or both, inside the root or beside it, or in
+///               splits_dir. Ids are those of the classes in byte order.
+///   kinetics    ID_000010_000020.mp4 or ID.mp4 anywhere below the root. A CSV with a header for each subset, in the
+///               root, its annotations/ or splits_dir, or one for both, whose column `split` tells. Ids are those of
+///               the training labels in byte order, for both subsets. Listed videos that are not on disk are left out:
+///               the whole of Kinetics is nowhere any more.
+///   webdataset  Tar shards with NAME.mp4 (or .avi, .webm, .mkv) and NAME.cls, a number, or NAME.json with a number
+///               `label`, in train/ and val/ or test/ of the root, or beginning with these words. Not compressed.
+///   list        "PATH LABEL" lines with labels from 0, paths relative to the list's folder or to the root: train.txt
+///   and
+///               val.txt or test.txt in the root or splits_dir.
+enum class DatasetFormat : std::uint8_t { automatic, ucf101, hmdb51, kinetics, webdataset, list };
+
+std::string name_of(DatasetFormat format);
+
+struct DatasetConfig {
+  std::string root;
+  DatasetFormat format = DatasetFormat::automatic;
+  int split = 1;           ///< ucf101, hmdb51: official split, from 1
+  std::string splits_dir;  ///< ucf101, hmdb51, kinetics, list: folder of the lists
+  /// kinetics, list, webdataset: the lists or shards themselves, as they are or relative to the root. Shards may be
+  /// patterns: shard-{000000..000011}.tar, {a,b}.tar.
+  std::vector<std::string> train_files, test_files;
+};
+
+/// The format that the config names, or that the files in its folders show. DataError if they show none, or several.
+DatasetFormat detect_format(const DatasetConfig& config);
+
+/// DataError, with file and line: what is malformed, an unknown class, a duplicate, a label that disagrees with the
+/// folder or is out of range, a video that is not on disk; and for a missing or empty folder or list. UsageError for a
+/// config that its format has no use for.
+Dataset load_dataset(const DatasetConfig& config, Subset subset);
+
+/// The same of UCF101's format.
 Dataset load_ucf101(const std::string& root, int split, Subset subset, const std::string& splits_dir = "");
 
 }  // namespace mcn

@@ -79,10 +79,12 @@ const AVPacket* Decoder::read() {
     end_ = av_read_frame(format_.get(), packet_.get());
     if (end_ < 0) {
       deadline_.check(name_);
+      if (end_ != AVERROR_EOF) ++cut_off_;
       return nullptr;
     }
     if (packet_->stream_index == stream_->index) break;
   }
+  if ((packet_->flags & AV_PKT_FLAG_CORRUPT) != 0) ++cut_off_;
   ++number_;
   place_ = {packet_->pos, packet_->dts, packet_->pts, packet_->size};
   return packet_.get();

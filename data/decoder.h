@@ -41,7 +41,7 @@ struct PacketPlace {
 class Decoder {
  public:
   /// threads: of the codec, for frames.
-  Decoder(const VideoSource& source, double timeout_seconds, int threads = 1);
+  explicit Decoder(const VideoSource& source, double timeout_seconds = 0, int threads = 1);
   Decoder(const Decoder&) = delete;
   Decoder& operator=(const Decoder&) = delete;
 
@@ -75,6 +75,8 @@ class Decoder {
   [[nodiscard]] AVCodecContext& codec() const { return *codec_; }
   /// Packets that the decoder refused, and frames that it calls damaged.
   [[nodiscard]] std::int64_t damaged() const { return damaged_; }
+  /// Packets that were not in the file to their end, and an end of the stream that is not the file's.
+  [[nodiscard]] std::int64_t cut_off() const { return cut_off_; }
   [[nodiscard]] double guessed_fps() const;
 
  private:
@@ -93,7 +95,7 @@ class Decoder {
   std::function<bool(std::int64_t)> spare_;
   PacketPlace place_;
   std::int64_t number_ = -1;
-  std::int64_t damaged_ = 0;
+  std::int64_t damaged_ = 0, cut_off_ = 0;
   int end_ = 0;
   bool held_ = false;  // packet_ was read by enter() and not yet decoded
   bool draining_ = false;

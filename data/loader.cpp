@@ -100,7 +100,7 @@ struct Loader::Impl {
     Sample result;
     result.video = number;
     try {
-      const VideoPool::Lease video = pool.open(dataset.videos[static_cast<std::size_t>(number)].path);
+      const VideoPool::Lease video = pool.open(dataset.videos[static_cast<std::size_t>(number)].source);
       require_clip(video->info().path, video->info().frames, config.clip);
       for (const int side : {0, 1}) {
         Philox starts = random(clip_start, at_iteration, number, side);

@@ -18,6 +18,7 @@ int result_of_action();
 /// DataError unless a file can be written at path: long work fails before it starts.
 void expect_writable(const std::string& prefix, const std::string& path);
 
+void add_audit(CLI::App& app);
 void add_bench(CLI::App& app);
 void add_devices(CLI::App& app);
 void add_embed(CLI::App& app);

@@ -13,9 +13,7 @@ namespace mcn {
 void add_embed_options(CLI::App& command, EmbedOptions& o) {
   command.add_option("--checkpoint", o.checkpoint, "checkpoint of `mcn train`")->required();
   command.add_flag("--random-init", o.random_init, "the checkpoint's network with its initial, untrained weights");
-  command.add_option("--data", o.data, "folder of the data set, in UCF101's layout")->required();
-  command.add_option("--split", o.split, "official split, 1 to 3")->check(CLI::Range(1, 3));
-  command.add_option("--splits", o.splits, "folder of the split files, if not in the data set's");
+  add_dataset_options(command, o.dataset, true);
   command.add_option("--clips", o.embed.clips, "uniform clips a video, whose features are averaged")
       ->check(CLI::Range(1, 1000));
   command.add_option("--batch", o.embed.batch, "clips in one pass")->check(CLI::Range(1, 4096));
@@ -35,7 +33,7 @@ LoadedModel load_model(const EmbedOptions& options, Backend& backend) {
 }
 
 Embedding embed_subset(const EmbedOptions& options, const LoadedModel& loaded, Subset subset, Backend& backend) {
-  const Dataset dataset = load_ucf101(options.data, options.split, subset, options.splits);
+  const Dataset dataset = load(options.dataset, subset);
   Progress progress(subset == Subset::train ? "embed train" : "embed test",
                     static_cast<std::int64_t>(dataset.videos.size()));
   const InterruptGuard interrupt;

@@ -5,14 +5,15 @@
 #include <string>
 
 #include "meta/retrieval.h"
+#include "tools/dataset_options.h"
 #include "tools/device_options.h"
 
 namespace mcn {
 
 struct EmbedOptions {
   DeviceOptions device;
-  std::string checkpoint, data, splits;
-  int split = 1;
+  DatasetConfig dataset;
+  std::string checkpoint;
   bool random_init = false;
   EmbedConfig embed;
 };

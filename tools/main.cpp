@@ -38,8 +38,8 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", "mcn " MCN_VERSION);
   app.require_subcommand(1);
   app.option_defaults()->always_capture_default();
-  for (const auto add : {add_train, add_retrieve, add_embed, add_synth, add_gradcheck, add_grad, add_bench, add_frames,
-                         add_inspect, add_devices})
+  for (const auto add : {add_train, add_retrieve, add_embed, add_synth, add_audit, add_gradcheck, add_grad, add_bench,
+                         add_frames, add_inspect, add_devices})
     add(app);
   try {
     app.parse(argc, argv);

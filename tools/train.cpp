@@ -120,7 +120,7 @@ int dry_run(const TrainOptions& o, const Dataset& dataset, Backend& backend) {
 }
 
 int train(const TrainOptions& o, const std::string& resolved) {
-  const Dataset dataset = load_ucf101(o.data, o.split, Subset::train, o.splits);
+  const Dataset dataset = load(o.dataset, Subset::train);
   Backend& backend = open(o.device, o.config.dtype);
   if (o.dry_run) return dry_run(o, dataset, backend);
   Trainer trainer(o.config, dataset, backend, o.resume);

@@ -103,9 +103,7 @@ void add_train_options(CLI::App& command, TrainOptions& o) {
   command
       .add_option("--config", o.config_file, "TOML file of these settings, without the dashes; the command line wins")
       ->configurable(false);
-  command.add_option("--data", o.data, "folder of the data set, in UCF101's layout (required)");
-  command.add_option("--split", o.split, "official split, 1 to 3")->check(CLI::Range(1, 3));
-  command.add_option("--splits", o.splits, "folder of the split files, if not in the data set's");
+  add_dataset_options(command, o.dataset, false);
   command.add_option("--out", o.out, "folder of the run: config.toml, metrics.jsonl, checkpoints (required)");
   command.add_option("--resume", o.resume, "checkpoint to go on from");
   add_device_options(command, o.device);
@@ -135,7 +133,7 @@ void add_train_options(CLI::App& command, TrainOptions& o) {
   add_clips(command, o.config.loader);
 }
 
-void complete_train_options(CLI::App& command, const TrainOptions& options) {
+void complete_train_options(CLI::App& command, TrainOptions& options) {
   if (!options.config_file.empty()) {
     std::ifstream stream(options.config_file);
     std::ostringstream text;
@@ -159,9 +157,10 @@ void complete_train_options(CLI::App& command, const TrainOptions& options) {
       }
     }
   }
-  for (const auto& [name, value] : {std::pair{"--data", &options.data}, std::pair{"--out", &options.out}})
+  for (const auto& [name, value] : {std::pair{"--data", &options.dataset.root}, std::pair{"--out", &options.out}})
     if (value->empty() && !(options.dry_run && value == &options.out))
       fail("train", "{} is required, on the command line or in a --config file", name);
+  resolve_format(command, options.dataset);
 }
 
 }  // namespace mcn

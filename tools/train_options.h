@@ -6,6 +6,7 @@
 #include <string>
 
 #include "meta/trainer.h"
+#include "tools/dataset_options.h"
 #include "tools/device_options.h"
 
 namespace mcn {
@@ -18,8 +19,8 @@ struct ProfileSteps {
 struct TrainOptions {
   TrainConfig config;
   DeviceOptions device;
-  std::string config_file, data, splits, out, resume;
-  int split = 1;
+  DatasetConfig dataset;
+  std::string config_file, out, resume;
   std::int64_t checkpoint_every = 100;
   std::optional<ProfileSteps> profile;
   bool dry_run = false;
@@ -28,9 +29,10 @@ struct TrainOptions {
 /// Adds every option to a command; values land in `options`, which must outlive the parse.
 void add_train_options(CLI::App& command, TrainOptions& options);
 
-/// Sets the options that the command line left alone from the TOML file that --config names, then checks that nothing
-/// required is missing. DataError for a file that cannot be read; UsageError, naming file and key, for a key that is no
-/// option or a value that the option refuses.
-void complete_train_options(CLI::App& command, const TrainOptions& options);
+/// Sets the options that the command line left alone from the TOML file that --config names, checks that nothing
+/// required is missing, and puts the data set's format in the place of "auto". DataError for a file that cannot be
+/// read, and as detect_format; UsageError, naming file and key, for a key that is no option or a value that the option
+/// refuses.
+void complete_train_options(CLI::App& command, TrainOptions& options);
 
 }  // namespace mcn

@@ -60,7 +60,7 @@ TEST_CASE("a split file with labels", "[dataset]") {
   const Dataset d = layout.load_train();
   CHECK(d.classes == std::vector<std::string>{"Archery", "HandstandPushups"});
   REQUIRE(d.videos.size() == 2);
-  CHECK(d.videos[0].path == layout.root() + "/Archery/v_Archery_g01_c01.avi");
+  CHECK(d.videos[0].source.path == layout.root() + "/Archery/v_Archery_g01_c01.avi");
   CHECK(d.videos[0].label == 0);
   CHECK(d.videos[1].label == 1);
 }
@@ -75,8 +75,8 @@ TEST_CASE("spaces, blank lines, CRLF, a byte order mark and no labels", "[datase
       "Archery/v_Archery_g01_c01.avi");
   const Dataset d = layout.load_train();
   REQUIRE(d.videos.size() == 3);
-  CHECK(d.videos[0].path == layout.root() + "/Archery/v Archery 7.avi");
-  CHECK(d.videos[1].path == layout.root() + "/Archery/b.mp4");
+  CHECK(d.videos[0].source.path == layout.root() + "/Archery/v Archery 7.avi");
+  CHECK(d.videos[1].source.path == layout.root() + "/Archery/b.mp4");
   CHECK(d.classes[0] == "Archery");
 }
 
@@ -97,7 +97,7 @@ TEST_CASE("HandstandPushups is found under either spelling", "[dataset]") {
     INFO(line);
     layout.train(line);
     const Dataset d = layout.load_train();
-    CHECK(d.videos[0].path == layout.root() + "/HandstandPushups/v_HandStandPushups_g01_c01.avi");
+    CHECK(d.videos[0].source.path == layout.root() + "/HandstandPushups/v_HandStandPushups_g01_c01.avi");
     CHECK(d.videos[0].label == 1);
   }
 }

@@ -153,9 +153,9 @@ TEST_CASE("the residual view is the difference of frames that follow each other"
 TEST_CASE("videos that cannot be used are replaced, alike for any number of threads and after a resume", "[loader]") {
   const TemporaryFolder folder;
   Dataset d = make_videos(folder, 10);
-  test::write_file(d.videos[2].path, "not a video");
-  std::filesystem::remove(d.videos[4].path);
-  test::encode(d.videos[7].path, {.codec = "mpeg4", .width = 32, .height = 32}, 3);
+  test::write_file(d.videos[2].source.path, "not a video");
+  std::filesystem::remove(d.videos[4].source.path);
+  test::encode(d.videos[7].source.path, {.codec = "mpeg4", .width = 32, .height = 32}, 3);
   LoaderConfig c = small_config();
   c.batch = 4;
   c.max_bad_percent = 30;
@@ -180,13 +180,13 @@ TEST_CASE("videos that cannot be used are replaced, alike for any number of thre
   CHECK(stats.replaced >= 3);
   REQUIRE(stats.bad.size() == 3);
   CHECK(stats.bad[0].first == 2);
-  CHECK(stats.bad[2].second == "[video] " + d.videos[7].path + " has 3 frames, a clip needs 4");
+  CHECK(stats.bad[2].second == "[video] " + d.videos[7].source.path + " has 3 frames, a clip needs 4");
 }
 
 TEST_CASE("too many unusable videos stop the loader with their list", "[loader]") {
   const TemporaryFolder folder;
   Dataset d = make_videos(folder, 10);
-  for (const std::size_t i : {1U, 6U}) test::write_file(d.videos[i].path, "");
+  for (const std::size_t i : {1U, 6U}) test::write_file(d.videos[i].source.path, "");
   LoaderConfig c = small_config();
   c.max_bad_percent = 10;
   Loader loader(d, c, cpu());
@@ -200,15 +200,15 @@ TEST_CASE("too many unusable videos stop the loader with their list", "[loader]"
   }
   INFO(message);
   CHECK(message.find("2 of 10 videos") != std::string::npos);
-  CHECK(message.find(d.videos[1].path) != std::string::npos);
-  CHECK(message.find(d.videos[6].path) != std::string::npos);
+  CHECK(message.find(d.videos[1].source.path) != std::string::npos);
+  CHECK(message.find(d.videos[6].source.path) != std::string::npos);
   CHECK_THROWS_AS(loader.next(), DataError);
 }
 
 TEST_CASE("without a video left to replace one the loader says so", "[loader]") {
   const TemporaryFolder folder;
   Dataset d = make_videos(folder, 3);
-  test::write_file(d.videos[1].path, "");
+  test::write_file(d.videos[1].source.path, "");
   LoaderConfig c = small_config();
   c.max_bad_percent = 100;
   Loader loader(d, c, cpu());
@@ -268,12 +268,12 @@ TEST_CASE("uniform clips are those of each video by itself, for any number of th
     }
     CHECK(reader.next().count == 0);
   }
-  Video video(d.videos[3].path);
+  Video video(d.videos[3].source.path);
   const Frames second = video.frames(uniform_clip(12, c.clip, 1, 2), 10, 12);
   const Frames both = load_uniform_clips(d.videos[3], c.clip, c.augment, 2);
   CHECK(std::equal(second.rgb.begin(), second.rgb.end(), both.rgb.end() - std::ssize(second.rgb)));
 
-  test::write_file(d.videos[1].path, "");
+  test::write_file(d.videos[1].source.path, "");
   UniformClips reader(d, c.clip, c.augment, 2, 2);
   CHECK(reader.next().count > 0);
   CHECK_THROWS_AS(reader.next(), DataError);

@@ -47,14 +47,14 @@ TEST_CASE("a synthetic data set is UCF101's layout of real files", "[synth]") {
   std::set<std::string> containers, paths;
   for (const Dataset* d : {&train, &test_set})
     for (const VideoEntry& entry : d->videos) {
-      const Video video(entry.path);
+      const Video video(entry.source.path);
       CHECK(video.info().frames == 6);
       CHECK(video.info().height == 32);
       CHECK(video.info().width == 44);
-      CHECK(entry.path.find(train.classes[static_cast<std::size_t>(entry.label)]) != std::string::npos);
-      containers.insert(fs::path(entry.path).extension());
-      paths.insert(entry.path);
-      if (fs::path(entry.path).extension() == ".avi") CHECK(video.info().b_frames);
+      CHECK(entry.source.path.find(train.classes[static_cast<std::size_t>(entry.label)]) != std::string::npos);
+      containers.insert(fs::path(entry.source.path).extension());
+      paths.insert(entry.source.path);
+      if (fs::path(entry.source.path).extension() == ".avi") CHECK(video.info().b_frames);
     }
   CHECK(containers == std::set<std::string>{".avi", ".mp4"});
   CHECK(paths.size() == 19);

@@ -1,0 +1,54 @@
+// What is wrong with a data set's files, found by looking at all of them.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "data/dataset.h"
+
+namespace mcn {
+
+/// missing: listed and not on disk. corrupt: cannot be opened or decoded, damaged, or cut off. too_short: fewer frames
+/// than a clip. duplicate: the same bytes as another, or listed twice. mislabelled: listed under another class than its
+/// folder's.
+enum class AuditFault : std::uint8_t { missing, corrupt, too_short, duplicate, mislabelled };
+inline constexpr std::array all_audit_faults{AuditFault::missing, AuditFault::corrupt, AuditFault::too_short,
+                                             AuditFault::duplicate, AuditFault::mislabelled};
+const char* name_of(AuditFault fault);
+
+struct AuditConfig {
+  DatasetConfig dataset;
+  std::vector<Subset> subsets{Subset::train, Subset::test};
+  int frames = 16;      ///< of a clip
+  bool decode = false;  ///< every frame of every video; else the first clip of each
+  int threads = 2;      ///< change nothing of the report
+};
+
+struct AuditFinding {
+  AuditFault fault = AuditFault::missing;
+  Subset subset = Subset::train;
+  std::string video, detail;
+};
+
+struct AuditReport {
+  DatasetFormat format = DatasetFormat::automatic;
+  std::int64_t listed = 0;   ///< videos that the lists name, a video named twice once
+  std::int64_t checked = 0;  ///< of these, opened
+  std::int64_t bytes = 0;    ///< of those that are there
+  std::int64_t frames = 0;   ///< that were decoded
+  std::int64_t unlisted =
+      0;  ///< video files (webdataset: shards) below the root that no list names; nothing wrong in itself
+  std::vector<AuditFinding> findings;  ///< by fault, then in the lists' order
+
+  [[nodiscard]] std::int64_t count(AuditFault fault) const;
+  [[nodiscard]] bool clean() const { return findings.empty(); }
+};
+
+/// DataError for lists that cannot be read or are malformed, as load_dataset; what is wrong with single videos is in
+/// the report. progress(done, total) is called from the caller's thread.
+AuditReport audit(const AuditConfig& config, const std::function<void(std::int64_t, std::int64_t)>& progress = {});
+
+}  // namespace mcn
