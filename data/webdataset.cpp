@@ -128,6 +128,8 @@ class ShardReader {
     if (name == nullptr) name = archive_entry_pathname_utf8(entry_);
     if (name == nullptr) fail_in(path_, "a member whose name cannot be read, at byte {}", offset());
     name_ = name;
+    if (archive_entry_sparse_count(entry_) > 0)
+      fail_in(path_, "{} is stored sparse: expected its bytes as they are", shown(name_));
     bytes_ = archive_entry_size(entry_);
     offset_ = archive_filter_bytes(archive_.get(), -1);
     if (bytes_ < 0 || offset_ % block != 0 || offset_ > size_ || bytes_ > size_ - offset_)
@@ -141,7 +143,6 @@ class ShardReader {
   [[nodiscard]] bool is_regular() const {
     return archive_entry_filetype(entry_) == AE_IFREG && archive_entry_hardlink(entry_) == nullptr;
   }
-  [[nodiscard]] bool is_sparse() const { return archive_entry_sparse_count(entry_) > 0; }
   [[nodiscard]] std::int64_t offset() const { return offset_; }
   [[nodiscard]] std::int64_t bytes() const { return bytes_; }
 
@@ -256,7 +257,6 @@ Shard read_shard(const fs::path& path) {
     // Some tools pack folders' metadata as files "._NAME".
     if (fs::path(name).filename().string().starts_with("._")) continue;
     if (!reader.is_regular()) fail_in(path, "{}: expected a file, got a link or another kind of member", shown(name));
-    if (reader.is_sparse()) fail_in(path, "{} is stored sparse: expected its bytes as they are", shown(name));
     if (!seen.emplace(name, 0).second) fail_in(path, "two members named {}", shown(name));
     if (video) {
       reader.verify_place();
