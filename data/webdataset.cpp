@@ -70,22 +70,30 @@ std::vector<std::string> expanded(const std::string& pattern) {
   return names;
 }
 
-std::vector<fs::path> shards_in(const fs::path& folder, const std::string& beginning = "") {
+std::vector<fs::path> shards_in(const fs::path& folder) {
   std::vector<fs::path> shards;
-  for (const fs::path& entry : entries_of(folder))
-    if (entry.extension() == ".tar" && entry.filename().string().starts_with(beginning)) shards.push_back(entry);
+  for (const fs::directory_entry& entry : entries_of(folder))
+    if (entry.path().extension() == ".tar") shards.push_back(entry.path());
   return shards;
 }
 
 std::vector<fs::path> default_shards(const DatasetConfig& config, Subset subset) {
   const fs::path root = config.root;
-  for (const std::string& word : words_of(subset)) {
-    if (auto shards = shards_in(root / word); !shards.empty()) return shards;
-    if (auto shards = shards_in(root, word); !shards.empty()) return shards;
-  }
+  const std::vector<fs::path> loose = shards_in(root);
+  const auto of_subset = [&](Subset which) {
+    for (const std::string& word : words_of(which)) {
+      if (auto shards = shards_in(root / word); !shards.empty()) return shards;
+      std::vector<fs::path> shards;
+      for (const fs::path& shard : loose)
+        if (shard.filename().string().starts_with(word)) shards.push_back(shard);
+      if (!shards.empty()) return shards;
+    }
+    return std::vector<fs::path>();
+  };
+  std::vector<fs::path> shards = of_subset(subset);
   // Shards that say nothing of subsets are to be trained on.
-  if (subset == Subset::train && default_shards(config, Subset::test).empty()) return shards_in(root);
-  return {};
+  if (shards.empty() && subset == Subset::train && of_subset(Subset::test).empty()) return loose;
+  return shards;
 }
 
 /// A shard under way: libarchive for what the format means, the file itself for where things are.
