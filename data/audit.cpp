@@ -11,6 +11,7 @@
 #include <set>
 #include <tuple>
 
+#include "data/container.h"
 #include "data/decoder.h"
 #include "data/listing.h"
 #include "data/ordered.h"
@@ -41,6 +42,10 @@ Look look_into(const VideoSource& source, const AuditConfig& config) {
   Look look;
   try {
     look.bytes = check_source(source);
+    const std::int64_t declared = declared_bytes(source).value_or(0);
+    if (declared > look.bytes)
+      return {AuditFault::corrupt, fmt::format("cut off: {} bytes, its container has {}", look.bytes, declared),
+              look.bytes, 0};
     Decoder decoder(source);
     bool ended = false;
     while (config.decode || look.frames < config.frames) {

@@ -60,12 +60,13 @@ Listing read_listing(const DatasetConfig& config, Subset subset) {
 }
 
 Dataset load_dataset(const DatasetConfig& config, Subset subset) {
-  const DatasetFormat format = detect_format(config);
-  Listing listing = read_listing(config, subset);
+  DatasetConfig resolved = config;
+  resolved.format = detect_format(config);
+  Listing listing = read_listing(resolved, subset);
   const ListFault* first = nullptr;
   std::int64_t others = -1;
   for (const ListFault& fault : listing.faults) {
-    if (format == DatasetFormat::kinetics && fault.kind == ListFault::missing) {
+    if (resolved.format == DatasetFormat::kinetics && fault.kind == ListFault::missing) {
       ++listing.dataset.absent;
       continue;
     }

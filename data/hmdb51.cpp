@@ -18,8 +18,8 @@ std::vector<ClassList> lists_in(const fs::path& folder, int split) {
   const std::string ending = fmt::format("_test_split{}.txt", split);
   // By class, since byte order of file names is another: "_" comes after digits.
   std::map<std::string, fs::path> lists;
-  for (const fs::path& entry : entries_of(folder)) {
-    const std::string name = entry.filename().string();
+  for (const fs::directory_entry& entry : entries_of(folder)) {
+    const std::string name = entry.path().filename().string();
     if (name.size() > ending.size() && name.ends_with(ending))
       lists[name.substr(0, name.size() - ending.size())] = entry;
   }

@@ -27,19 +27,22 @@ std::vector<fs::path> list_folders(const DatasetConfig& config) {
 
 /// train.csv, kinetics-400_train.csv, k700-train.csv: those whose name ends with one of the subset's words.
 std::vector<fs::path> default_lists(const DatasetConfig& config, Subset subset) {
-  for (const fs::path& folder : list_folders(config))
+  for (const fs::path& folder : list_folders(config)) {
+    std::vector<fs::path> tables;
+    for (const fs::directory_entry& entry : entries_of(folder))
+      if (entry.path().extension() == ".csv") tables.push_back(entry.path());
     for (const std::string& word : words_of(subset)) {
       std::vector<fs::path> found;
-      for (const fs::path& entry : entries_of(folder)) {
-        const std::string stem = entry.stem().string();
-        if (entry.extension() == ".csv" && (stem == word || stem.ends_with("_" + word) || stem.ends_with("-" + word)))
-          found.push_back(entry);
+      for (const fs::path& table : tables) {
+        const std::string stem = table.stem().string();
+        if (stem == word || stem.ends_with("_" + word) || stem.ends_with("-" + word)) found.push_back(table);
       }
       if (found.size() > 1)
         fail<DataError>("dataset", "expected one CSV of {} videos in {}, got {} and {}; say which it is",
                         name_of(subset), folder.string(), found[0].filename().string(), found[1].filename().string());
       if (!found.empty()) return found;
     }
+  }
   return {};
 }
 

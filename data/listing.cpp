@@ -114,11 +114,13 @@ void collect(const fs::path& folder, bool (*wanted)(const fs::path&), std::set<F
              std::vector<fs::path>& found) {
   struct stat status {};
   if (stat(folder.c_str(), &status) != 0 || !visited.emplace(status.st_dev, status.st_ino).second) return;
-  for (const fs::path& entry : entries_of(folder)) {
-    if (is_folder(entry))
-      collect(entry, wanted, visited, found);
-    else if (wanted(entry))
-      found.push_back(entry);
+  for (const fs::directory_entry& entry : entries_of(folder)) {
+    // An entry knows what it is from the folder: to ask of each of Kinetics' files would take minutes on some disks.
+    std::error_code error;
+    if (entry.is_directory(error))
+      collect(entry.path(), wanted, visited, found);
+    else if (wanted(entry.path()))
+      found.push_back(entry.path());
   }
 }
 
@@ -202,12 +204,12 @@ bool is_file(const fs::path& path) {
   return fs::is_regular_file(path, error);
 }
 
-std::vector<fs::path> entries_of(const fs::path& folder) {
-  std::vector<fs::path> entries;
+std::vector<fs::directory_entry> entries_of(const fs::path& folder) {
+  std::vector<fs::directory_entry> entries;
   std::error_code error;
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error))
-    entries.push_back(entry->path());
-  std::ranges::sort(entries, {}, [](const fs::path& path) -> const std::string& { return path.native(); });
+    entries.push_back(*entry);
+  std::ranges::sort(entries, {}, [](const fs::directory_entry& e) -> const std::string& { return e.path().native(); });
   return entries;
 }
 

@@ -88,7 +88,7 @@ std::filesystem::path without_slash(const std::filesystem::path& path);
 bool is_folder(const std::filesystem::path& path);
 bool is_file(const std::filesystem::path& path);
 /// The entries of a folder in byte order; none if it cannot be read.
-std::vector<std::filesystem::path> entries_of(const std::filesystem::path& folder);
+std::vector<std::filesystem::directory_entry> entries_of(const std::filesystem::path& folder);
 
 /// By the extension of a name, which counts in either case.
 bool is_video_name(const std::filesystem::path& name);

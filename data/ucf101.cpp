@@ -89,8 +89,7 @@ bool shows_ucf101(const DatasetConfig& config) {
     if (!is_file(folder / "classInd.txt")) continue;
     if (!config.splits_dir.empty()) return true;
     // What lies beside the folder of one data set may be another's.
-    for (const fs::path& entry : entries_of(config.root))
-      if (entry.filename() == folder.filename()) return true;
+    if (folder.parent_path() == without_slash(config.root)) return true;
     try {
       for (const std::string& name : read_classes(folder / "classInd.txt"))
         if (is_folder(fs::path(config.root) / name)) return true;

@@ -70,22 +70,30 @@ std::vector<std::string> expanded(const std::string& pattern) {
   return names;
 }
 
-std::vector<fs::path> shards_in(const fs::path& folder, const std::string& beginning = "") {
+std::vector<fs::path> shards_in(const fs::path& folder) {
   std::vector<fs::path> shards;
-  for (const fs::path& entry : entries_of(folder))
-    if (entry.extension() == ".tar" && entry.filename().string().starts_with(beginning)) shards.push_back(entry);
+  for (const fs::directory_entry& entry : entries_of(folder))
+    if (entry.path().extension() == ".tar") shards.push_back(entry.path());
   return shards;
 }
 
 std::vector<fs::path> default_shards(const DatasetConfig& config, Subset subset) {
   const fs::path root = config.root;
-  for (const std::string& word : words_of(subset)) {
-    if (auto shards = shards_in(root / word); !shards.empty()) return shards;
-    if (auto shards = shards_in(root, word); !shards.empty()) return shards;
-  }
+  const std::vector<fs::path> loose = shards_in(root);
+  const auto of_subset = [&](Subset which) {
+    for (const std::string& word : words_of(which)) {
+      if (auto shards = shards_in(root / word); !shards.empty()) return shards;
+      std::vector<fs::path> shards;
+      for (const fs::path& shard : loose)
+        if (shard.filename().string().starts_with(word)) shards.push_back(shard);
+      if (!shards.empty()) return shards;
+    }
+    return std::vector<fs::path>();
+  };
+  std::vector<fs::path> shards = of_subset(subset);
   // Shards that say nothing of subsets are to be trained on.
-  if (subset == Subset::train && default_shards(config, Subset::test).empty()) return shards_in(root);
-  return {};
+  if (shards.empty() && subset == Subset::train && of_subset(Subset::test).empty()) return loose;
+  return shards;
 }
 
 /// A shard under way: libarchive for what the format means, the file itself for where things are.
@@ -128,6 +136,8 @@ class ShardReader {
     if (name == nullptr) name = archive_entry_pathname_utf8(entry_);
     if (name == nullptr) fail_in(path_, "a member whose name cannot be read, at byte {}", offset());
     name_ = name;
+    if (archive_entry_sparse_count(entry_) > 0)
+      fail_in(path_, "{} is stored sparse: expected its bytes as they are", shown(name_));
     bytes_ = archive_entry_size(entry_);
     offset_ = archive_filter_bytes(archive_.get(), -1);
     if (bytes_ < 0 || offset_ % block != 0 || offset_ > size_ || bytes_ > size_ - offset_)
@@ -141,7 +151,6 @@ class ShardReader {
   [[nodiscard]] bool is_regular() const {
     return archive_entry_filetype(entry_) == AE_IFREG && archive_entry_hardlink(entry_) == nullptr;
   }
-  [[nodiscard]] bool is_sparse() const { return archive_entry_sparse_count(entry_) > 0; }
   [[nodiscard]] std::int64_t offset() const { return offset_; }
   [[nodiscard]] std::int64_t bytes() const { return bytes_; }
 
@@ -256,7 +265,6 @@ Shard read_shard(const fs::path& path) {
     // Some tools pack folders' metadata as files "._NAME".
     if (fs::path(name).filename().string().starts_with("._")) continue;
     if (!reader.is_regular()) fail_in(path, "{}: expected a file, got a link or another kind of member", shown(name));
-    if (reader.is_sparse()) fail_in(path, "{} is stored sparse: expected its bytes as they are", shown(name));
     if (!seen.emplace(name, 0).second) fail_in(path, "two members named {}", shown(name));
     if (video) {
       reader.verify_place();

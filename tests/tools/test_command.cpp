@@ -12,8 +12,8 @@ TEST_CASE("help and version are results") {
   const auto help = mcn_command({"--help"});
   CHECK(help.exit_code == 0);
   CHECK(help.err.empty());
-  for (const char* word : {"train", "retrieve", "embed", "synth", "gradcheck", "grad", "bench", "frames", "inspect",
-                           "devices", "Exit codes", "seconds", "pixels"}) {
+  for (const char* word : {"train", "retrieve", "embed", "synth", "audit", "gradcheck", "grad", "bench", "frames",
+                           "inspect", "devices", "Exit codes", "seconds", "pixels"}) {
     CAPTURE(word);
     CHECK(help.out.find(word) != std::string::npos);
   }
@@ -23,8 +23,8 @@ TEST_CASE("help and version are results") {
 }
 
 TEST_CASE("every command has help with its defaults") {
-  const std::string name = GENERATE(as<std::string>{}, "train", "retrieve", "embed", "synth", "gradcheck", "grad",
-                                    "bench", "frames", "inspect", "devices");
+  const std::string name = GENERATE(as<std::string>{}, "train", "retrieve", "embed", "synth", "audit", "gradcheck",
+                                    "grad", "bench", "frames", "inspect", "devices");
   CAPTURE(name);
   const auto help = mcn_command({name, "--help"});
   CHECK(help.exit_code == 0);
@@ -91,6 +91,7 @@ TEST_CASE("missing files exit with 3 and are named") {
                                 {{"frames", missing, "--at", "0", "--out", out}, "video"},
                                 {{"inspect", missing}, "video"},
                                 {{"train", "--data", missing, "--out", out}, "dataset"},
+                                {{"audit", "--data", missing}, "dataset"},
                                 {{"train", "--config", missing, "--data", missing, "--out", out}, "config"},
                                 {{"embed", "--checkpoint", missing, "--data", missing, "--out", out}, "safetensors"},
                                 {{"retrieve", "--checkpoint", missing, "--data", missing}, "safetensors"}};
