@@ -1,0 +1,27 @@
+// A video file: bytes, index, clip. Whatever the order in which frames are read, a frame's number settles its pixels.
+#include <algorithm>
+#include <array>
+
+#include "data/video.h"
+#include "tests/fuzz/fuzz.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  static mcn::fuzz::MemoryFile file;
+  file.write(data, size);
+  mcn::fuzz::read([&] {
+    mcn::Video video(file.path(), {.cache_bytes = 0, .index = {}});
+    const std::int64_t n = video.info().frames;
+    if (n < 1) mcn::fuzz::violated("an open video has frames");
+    const std::array<std::int64_t, 4> indices{n / 2, n - 1, 0, n / 2};
+    const mcn::Frames clip = video.frames(indices, 16, 16);
+    if (clip.rgb.size() != 4 * clip.frame_bytes()) mcn::fuzz::violated("a clip has the size asked for");
+    mcn::Video again(file.path(), {.cache_bytes = 1 << 24, .index = {}});
+    if (again.info().frames != n) mcn::fuzz::violated("a file has the same frames every time");
+    for (std::size_t k = 0; k < indices.size(); ++k) {
+      const mcn::Frames one = again.frames({&indices[k], 1}, 16, 16);
+      if (!std::ranges::equal(one.frame(0), clip.frame(static_cast<std::int64_t>(k))))
+        mcn::fuzz::violated("a frame is the same however it is reached");
+    }
+  });
+  return 0;
+}
