@@ -66,7 +66,7 @@ std::vector<std::string> expanded(const std::string& pattern) {
   if (parts.size() * rests.size() > most_shards) refuse(fmt::format("more than {} shards", most_shards));
   std::vector<std::string> names;
   for (const std::string& part : parts)
-    for (const std::string& rest : rests) names.push_back(pattern.substr(0, open) + part + rest);
+    for (const std::string& rest : rests) names.push_back(fmt::format("{}{}{}", pattern.substr(0, open), part, rest));
   return names;
 }
 
@@ -79,7 +79,7 @@ std::vector<fs::path> shards_in(const fs::path& folder) {
 
 std::vector<fs::path> default_shards(const DatasetConfig& config, Subset subset) {
   const fs::path root = config.root;
-  const std::vector<fs::path> loose = shards_in(root);
+  std::vector<fs::path> loose = shards_in(root);
   const auto of_subset = [&](Subset which) {
     for (const std::string& word : words_of(which)) {
       if (auto shards = shards_in(root / word); !shards.empty()) return shards;
