@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The whole check of a change: set-up, builds, format, clang-tidy, sanitizers, then the suite. tools/test.sh [--quick]
-#   --quick  without clang-tidy, sanitizers, fuzzers and the CUDA build (which is left out without nvcc, too)
+#   --quick  without clang-tidy, sanitizers and the CUDA build (which is left out without nvcc, too)
 # Ends with ctest's summary; exit status 0 only if everything passed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -75,11 +75,6 @@ check_without_gpu() {
   done
 }
 
-# clang finds its runtime by its own version and the machine's architecture.
-has_fuzzer() {
-  command -v clang++ >/dev/null && compgen -G "$(clang++ -print-resource-dir)/lib/*/libclang_rt.fuzzer*.a" >/dev/null
-}
-
 report_kernels() {
   tools/setup.sh --cuda
   tools/kernel_report --quiet --json build-cuda/kernel_report.json
@@ -96,11 +91,6 @@ if ! $quick; then
   fi
   stage "sanitizer build" build asan
   stage "sanitizer suite" ctest --preset asan -j "$jobs" --no-tests=error
-  if has_fuzzer; then
-    stage "fuzz, 30 s each" tools/fuzz.sh 30
-  else
-    echo "== fuzz: clang or its fuzzer runtime is missing, left out"
-  fi
 fi
 
 if ! $quick; then
