@@ -82,7 +82,8 @@ Listing read_hmdb51(const DatasetConfig& config, Subset subset) {
   for (const ClassList& list : lists) listing.dataset.classes.push_back(list.name);
   const std::string wanted = subset == Subset::train ? "1" : "2";
   for (std::size_t label = 0; label < lists.size(); ++label) {
-    const auto& [class_name, path] = lists[label];
+    const std::string& class_name = lists[label].name;
+    const fs::path& path = lists[label].path;
     std::map<std::string, int> seen;
     for (const auto& [text, number] : read_lines(path)) {
       const auto [name, use] = split_last(text);
@@ -90,7 +91,7 @@ Listing read_hmdb51(const DatasetConfig& config, Subset subset) {
         fail_at(path, number, "expected \"VIDEO 0\", 1 or 2, got {}", in_quotes(text));
       if (name.find('/') != std::string::npos)
         fail_at(path, number, "expected a file name without a folder, got {}", in_quotes(name));
-      const std::string listed = class_name + "/" + name;
+      const std::string listed = fmt::format("{}/{}", class_name, name);
       const auto fault = [&, line = number](ListFault::Kind kind, const std::string& what) {
         listing.faults.push_back({kind, listed, fmt::format("{}:{}", path.string(), line), what});
       };

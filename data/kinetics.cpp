@@ -106,7 +106,7 @@ std::vector<Row> read_subset(const DatasetConfig& config, Subset subset) {
   for (Row& row : rows) {
     // The official lists have "validate" and "val" for one thing.
     const std::string split = row.split.starts_with("val") ? "val" : row.split;
-    if (split != "" && split != "train" && split != "val" && split != "test")
+    if (!split.empty() && split != "train" && split != "val" && split != "test")
       fail_at(row.list, row.line, "expected the split train, val, validate or test, got {}", in_quotes(row.split));
     by_split[split].push_back(std::move(row));
   }

@@ -129,8 +129,8 @@ Listing read_ucf101(const DatasetConfig& config, Subset subset) {
     if (label && (*label < 1 || *label > static_cast<std::int64_t>(classes.size())))
       fail_at(list, number, "label {} is out of range 1 to {}", *label, classes.size());
 
-    const auto fault = [&, video = name](ListFault::Kind kind, const std::string& what) {
-      listing.faults.push_back({kind, video, fmt::format("{}:{}", list.string(), number), what});
+    const auto fault = [&, video = name, line = number](ListFault::Kind kind, const std::string& what) {
+      listing.faults.push_back({kind, video, fmt::format("{}:{}", list.string(), line), what});
     };
     const auto [first, fresh] = seen.emplace(canonical(name), number);
     if (!fresh) {

@@ -66,7 +66,7 @@ std::vector<std::string> expanded(const std::string& pattern) {
   if (parts.size() * rests.size() > most_shards) refuse(fmt::format("more than {} shards", most_shards));
   std::vector<std::string> names;
   for (const std::string& part : parts)
-    for (const std::string& rest : rests) names.push_back(pattern.substr(0, open) + part + rest);
+    for (const std::string& rest : rests) names.push_back(fmt::format("{}{}{}", pattern.substr(0, open), part, rest));
   return names;
 }
 
@@ -79,7 +79,7 @@ std::vector<fs::path> shards_in(const fs::path& folder) {
 
 std::vector<fs::path> default_shards(const DatasetConfig& config, Subset subset) {
   const fs::path root = config.root;
-  const std::vector<fs::path> loose = shards_in(root);
+  std::vector<fs::path> loose = shards_in(root);
   const auto of_subset = [&](Subset which) {
     for (const std::string& word : words_of(which)) {
       if (auto shards = shards_in(root / word); !shards.empty()) return shards;
@@ -133,7 +133,6 @@ class ShardReader {
     // A warning is of a name that the locale cannot spell, or the like.
     if (code != ARCHIVE_OK && code != ARCHIVE_WARN) refuse();
     const char* name = archive_entry_pathname(entry_);
-    if (name == nullptr) name = archive_entry_pathname_utf8(entry_);
     if (name == nullptr) fail_in(path_, "a member whose name cannot be read, at byte {}", offset());
     name_ = name;
     if (archive_entry_sparse_count(entry_) > 0)
