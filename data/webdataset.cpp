@@ -133,7 +133,6 @@ class ShardReader {
     // A warning is of a name that the locale cannot spell, or the like.
     if (code != ARCHIVE_OK && code != ARCHIVE_WARN) refuse();
     const char* name = archive_entry_pathname(entry_);
-    if (name == nullptr) name = archive_entry_pathname_utf8(entry_);
     if (name == nullptr) fail_in(path_, "a member whose name cannot be read, at byte {}", offset());
     name_ = name;
     if (archive_entry_sparse_count(entry_) > 0)

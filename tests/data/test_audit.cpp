@@ -182,17 +182,46 @@ TEST_CASE("headers of containers with bytes changed anywhere say something or no
 
 TEST_CASE("damage behind the first clip shows if all is decoded", "[audit]") {
   const AuditedSet set;
-  set.video("Archery/a.avi", 60, 64);
-  std::string bytes = test::read_file(set.path("Archery/a.avi"));
-  // The pictures of frames 40 and following, the names of the chunks and the index left as they are.
-  int frame = 0;
-  for (auto at = bytes.find("00dc", bytes.find("movi")); at != std::string::npos && at < bytes.find("idx1");
-       at = bytes.find("00dc", at + 4))
-    if (frame++ >= 40) bytes.replace(at + 8, 12, 12, '\xAA');
-  REQUIRE(frame == 60);
-  set.file("Archery/a.avi", bytes);
+  // Of Matroska and MP4 nothing but the pictures is damaged; the AVI file has lost pictures that its header promises.
+  for (const std::string name : {"Archery/c.mkv", "Basketball/b.mp4", "Archery/a.avi"}) {
+    INFO(name);
+    set.video(name, 60, 64);
+    const std::string whole = test::read_file(set.path(name));
+    std::string bytes = whole;
+    const bool avi = name.ends_with(".avi");
+    const std::string_view start = avi ? std::string_view("00dc") : std::string_view("\0\0\1\xB6", 4);
+    int frame = 0;
+    for (auto at = bytes.find(start, avi ? bytes.find("movi") : 0);
+         at != std::string::npos && (!avi || at < bytes.find("idx1")); at = bytes.find(start, at + 4))
+      if (frame++ >= 40) bytes.replace(avi ? at + 4 : at, 4, avi ? std::string(4, '\0') : std::string(4, '\xAA'));
+    CHECK(frame == 60);
+    set.file(name, bytes);
+    set.lists(name + "\n", "Basketball/d.avi\n");
+    CHECK(set.look(false).clean());
+    const AuditReport report = set.look(true);
+    REQUIRE(findings(report, set) == Found{"corrupt train " + name});
+    const std::string& detail = report.findings[0].detail;
+    CHECK(detail.find(avi ? "its header promises 60" : "damaged packets") != std::string::npos);
+    set.file(name, whole);
+  }
+}
+
+TEST_CASE("an MP4 file whose frames lie behind its end is corrupt", "[audit]") {
+  const AuditedSet set;
+  const std::string name = "Basketball/b.mp4";
+  set.video(name, 60, 64);
+  std::string bytes = test::read_file(set.path(name));
+  // The sizes of the samples: after the box's version, a size for all (0) and their number, four bytes each.
+  const auto table = bytes.find("stsz");
+  REQUIRE(table != std::string::npos);
+  for (int i = 40; i < 60; ++i) bytes[table + 16 + static_cast<std::size_t>(i) * 4 + 1] = '\x10';
+  set.file(name, bytes);
+  set.lists(name + "\n", "Basketball/d.avi\n");
   CHECK(set.look(false).clean());
-  CHECK(findings(set.look(true), set) == Found{"corrupt train Archery/a.avi"});
+  const AuditReport report = set.look(true);
+  REQUIRE(findings(report, set) == Found{"corrupt train " + name});
+  INFO(report.findings[0].detail);
+  CHECK(report.findings[0].detail.starts_with("cut off after "));
 }
 
 TEST_CASE("in a plain list, a folder's odd one out is mislabelled", "[audit]") {
