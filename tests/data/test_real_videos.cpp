@@ -28,7 +28,7 @@ void check_all(const std::vector<fs::path>& paths) {
     const std::int64_t pixels = truth.count() * truth.height * truth.width;
     // Of minutes of large frames a part: what can differ differs everywhere.
     const bool large = pixels > 30'000'000;
-    test::check_access(path.string(), truth, large ? test::AccessPlan{8, 3, 5} : test::AccessPlan{1000, 8, 16});
+    test::check_access(path.string(), truth, large ? test::AccessPlan{5, 2, 3} : test::AccessPlan{1000, 8, 16});
   }
 }
 
