@@ -190,8 +190,8 @@ class ShardReader {
     return static_cast<bool>(file_);
   }
 
-  // libarchive takes the end of the file for the end of the archive; but a shard cut off after a member ends there,
-  // too.
+  // libarchive takes the end of the file for the end of the archive; but a shard that is cut off after a member ends
+  // there, too.
   void require_end_mark() {
     std::array<char, block> mark{};
     if (!read_at(end_, mark) || std::ranges::any_of(mark, [](char c) { return c != 0; }))
