@@ -27,8 +27,8 @@ std::int64_t check_source(const VideoSource& source) {
   const std::int64_t bytes = source.whole_file() ? size : source.bytes;
   if (bytes == 0) fail<DataError>("video", "{}: the file is empty", source.name);
   if (!source.whole_file() && (source.offset < 0 || source.offset > size - bytes))
-    fail<DataError>("video", "{}: expected bytes {} to {} of a file that has {}; has it changed?", source.name,
-                    source.offset, source.offset + bytes, size);
+    fail<DataError>("video", "{}: expected {} bytes from byte {} on, of a file that has {}; has it changed?",
+                    source.name, bytes, source.offset, size);
   return bytes;
 }
 

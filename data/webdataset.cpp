@@ -140,8 +140,8 @@ class ShardReader {
     bytes_ = archive_entry_size(entry_);
     offset_ = archive_filter_bytes(archive_.get(), -1);
     if (bytes_ < 0 || offset_ % block != 0 || offset_ > size_ || bytes_ > size_ - offset_)
-      fail_in(path_, "{} needs bytes {} to {}, the shard has {}: it is truncated or damaged", shown(name_), offset_,
-              offset_ + bytes_, size_);
+      fail_in(path_, "{} needs {} bytes from byte {} on, the shard has {}: it is truncated or damaged", shown(name_),
+              bytes_, offset_, size_);
     end_ = offset_ + (bytes_ + block - 1) / block * block;
     return true;
   }
