@@ -53,16 +53,17 @@ __global__ void __launch_bounds__(sum_threads)
     augment_sums_kernel(AugmentParams p, ClipTable clips, FrameShape s, const std::uint8_t* frames, long long* sums) {
   const auto n = static_cast<int>(blockIdx.y);
   const AugmentClip& clip = clips.of[n];
-  const std::int64_t picture = std::int64_t{p.size} * p.size;
-  const std::int64_t count = s.depth * picture;
+  const int picture = p.size * p.size;
+  const auto stride = static_cast<int>(gridDim.x * blockDim.x);
   long long mine[3] = {};
-  for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < count; i += gridDim.x * blockDim.x) {
-    const auto pixel = static_cast<int>(i % picture);
-    const Rgb v =
-        crop_pixel(p, clip, s, s.frame(frames, n, static_cast<int>(i / picture)), pixel / p.size, pixel % p.size);
-    mine[0] += augment::fixed_point(v.r);
-    mine[1] += augment::fixed_point(v.g);
-    mine[2] += augment::fixed_point(v.b);
+  for (int d = 0; d < s.depth; ++d) {
+    const std::uint8_t* frame = s.frame(frames, n, d);
+    for (auto i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x); i < picture; i += stride) {
+      const Rgb v = crop_pixel(p, clip, s, frame, i / p.size, i % p.size);
+      mine[0] += augment::fixed_point(v.r);
+      mine[1] += augment::fixed_point(v.g);
+      mine[2] += augment::fixed_point(v.b);
+    }
   }
   auto& scratch = shared<ClipSums>();
 #pragma unroll
