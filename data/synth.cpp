@@ -61,16 +61,20 @@ void check_config(const SynthConfig& c) {
 /// A folder that disappears again unless it is kept.
 class PendingFolder {
  public:
-  explicit PendingFolder(const fs::path& final) : final_(final), path_(final) {
-    path_ += fmt::format(".partial-{}", getpid());
+  explicit PendingFolder(const fs::path& final) : final_(final) {
     std::error_code error;
     if (fs::exists(final_, error)) {
       if (!fs::is_directory(final_, error)) fail("synth", "{}: exists and is not a folder", final_.string());
       if (!fs::is_empty(final_, error) || error) fail("synth", "{}: the folder is not empty", final_.string());
       if (access(final_.c_str(), W_OK) != 0) fail<DataError>("synth", "{}: cannot be written to", final_.string());
     }
-    fs::create_directories(path_, error);
-    if (error) fail<DataError>("synth", "{}: cannot be made ({})", path_.string(), error.message());
+    if (final_.has_parent_path()) fs::create_directories(final_.parent_path(), error);
+    // A killed process that had this one's id may have left its folder behind: the next number is tried then.
+    for (int number = 0; !error; ++number) {
+      path_ = fmt::format("{}.partial-{}-{}", final_.string(), getpid(), number);
+      if (fs::create_directory(path_, error)) break;
+    }
+    if (error) fail<DataError>("synth", "{}: cannot be made ({})", final_.string(), error.message());
   }
   PendingFolder(const PendingFolder&) = delete;
   PendingFolder& operator=(const PendingFolder&) = delete;

@@ -21,10 +21,13 @@ void AtomicFile::fail_now(const char* what) const {
 }
 
 AtomicFile::AtomicFile(std::string prefix, std::string path) : prefix_(std::move(prefix)), path_(std::move(path)) {
-  // The number keeps two threads of one process apart that write the same file.
+  // The number keeps two threads of one process apart that write the same file, and this process from a killed one
+  // that had its id and left a file behind.
   static std::atomic<unsigned> number{0};
-  temporary_ = fmt::format("{}.tmp-{}-{}", path_, ::getpid(), number.fetch_add(1));
-  descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  do {
+    temporary_ = fmt::format("{}.tmp-{}-{}", path_, ::getpid(), number.fetch_add(1));
+    descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  } while (descriptor_ < 0 && errno == EEXIST);
   if (descriptor_ < 0) fail_now("create it");
 }
 

@@ -3,8 +3,9 @@
 
 #include <unistd.h>
 
-#include <atomic>
+#include <cstdlib>
 #include <filesystem>
+#include <stdexcept>
 #include <string>
 
 namespace mcn::test {
@@ -12,10 +13,9 @@ namespace mcn::test {
 class TemporaryFolder {
  public:
   TemporaryFolder() {
-    static std::atomic<int> number{0};
-    path_ = std::filesystem::temp_directory_path() /
-            ("mcn-test-" + std::to_string(::getpid()) + "-" + std::to_string(number.fetch_add(1)));
-    std::filesystem::create_directories(path_);
+    std::string name = (std::filesystem::temp_directory_path() / "mcn-test-XXXXXX").string();
+    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("cannot make a folder like " + name);
+    path_ = name;
   }
   ~TemporaryFolder() {
     std::error_code ignored;

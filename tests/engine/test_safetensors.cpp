@@ -1,6 +1,7 @@
 // safetensors: what is written is read back, what is wrong is named, and no bytes whatever crash the reader.
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
@@ -354,6 +355,16 @@ TEST_CASE("safetensors: a place that cannot be written is named", "[safetensors]
   std::filesystem::create_directory(taken);
   CHECK_THROWS_WITH(write_safetensors(taken, {}), StartsWith("[safetensors] " + taken + ": cannot replace it: "));
   CHECK(folder.count() == 1);
+}
+
+TEST_CASE("safetensors: what a killed process of the same id left behind does not stop a write", "[safetensors]") {
+  const TemporaryFolder folder;
+  const std::string path = folder.file("f.safetensors");
+  for (int number = 0; number < 1000; ++number)
+    std::ofstream(path + ".tmp-" + std::to_string(::getpid()) + "-" + std::to_string(number)) << "left";
+  write_safetensors(path, sample_file());
+  check_equal(read_safetensors(path), sample_file());
+  CHECK(folder.count() == 1001);
 }
 
 TEST_CASE("safetensors: a write that the system cuts short leaves nothing", "[safetensors]") {
