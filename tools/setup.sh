@@ -9,8 +9,8 @@ build_packages=(g++ cmake ninja-build pkg-config libbenchmark-dev libboost-conte
   libfmt-dev nlohmann-json3-dev libavformat-dev libavcodec-dev libswscale-dev libavutil-dev
   libarchive-dev libxxhash-dev)
 # libomp-dev for its omp.h: clang-tidy cannot read GCC's.
-# python3-pip fetches videos; clang and its runtime are for the fuzzers.
-test_packages=(ffmpeg clang-format clang-tidy libomp-dev python3-pip clang libclang-rt-dev)
+# python3-pip fetches videos; clang and its runtime are for the fuzzers; ccache, because two builds share most objects.
+test_packages=(ffmpeg clang-format clang-tidy libomp-dev python3-pip clang libclang-rt-dev ccache)
 
 die() {
   echo "setup: $*" >&2
