@@ -80,10 +80,11 @@ const IterationOutputs& Iteration::start(const Tensors& theta, const IterationIn
     return outputs_;
   }
   if (captured_ == nullptr) {
-    captured_ = std::make_unique<Captured>(Captured{inputs, nullptr});
+    auto captured = std::make_unique<Captured>(Captured{inputs, nullptr});
     // What is made in a capture must go in it, so results are copied out: to those of the iteration before.
-    captured_->graph = backend_.capture(
-        [&] { copy_all(backend_, tensors_of(record(theta, captured_->inputs)), tensors_of(outputs_)); });
+    captured->graph = backend_.capture(
+        [&] { copy_all(backend_, tensors_of(record(theta, captured->inputs)), tensors_of(outputs_)); });
+    captured_ = std::move(captured);  // only now: a capture that failed is to be tried again
   } else {
     copy_all(backend_, now, tensors_of(captured_->inputs));
   }
