@@ -1,4 +1,8 @@
 // What training does when its device fails: an error that says what and where, nothing lost, nothing leaked.
+#include <cmath>
+#include <fstream>
+#include <iterator>
+
 #include "engine/range.h"
 #include "kernels/cuda/device/platform.h"
 #include "kernels/cuda/memory.h"
@@ -34,6 +38,23 @@ class MemoryLimit {
   MemoryLimit(const MemoryLimit&) = delete;
   MemoryLimit& operator=(const MemoryLimit&) = delete;
 };
+
+/// Has the device's convolutions multiply in bf16 as long as it lives.
+class WithBf16 {
+ public:
+  explicit WithBf16(Backend& backend) : backend_(backend) { backend.set_precision(Precision::bf16); }
+  ~WithBf16() { backend_.set_precision(Precision::fp32); }
+  WithBf16(const WithBf16&) = delete;
+  WithBf16& operator=(const WithBf16&) = delete;
+
+ private:
+  Backend& backend_;
+};
+
+std::string bytes_of(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
 
 // A bug that a kernel may have: half of the block waits for the other half, which has left.
 __global__ void deserted_barrier_kernel() {
@@ -115,6 +136,37 @@ TEST_CASE("a kernel that faults is reported by name with the range in which it w
   }
   simt::clear_fault();
   CHECK_NOTHROW(Trainer(c, test::videos(), open_device("simt")).step());
+}
+
+TEST_CASE("a NaN in bf16 is an error that names it, and leaves parameters and the last checkpoint alone") {
+  TrainConfig c = tiny_config();
+  c.maml.inner_steps = 1;
+  Backend& simt = open_device("simt");
+  const WithBf16 bf16(simt);
+  const test::TemporaryFolder folder;
+  const std::string checkpoint = folder.file("last.safetensors");
+  Trainer trainer(c, test::videos(), simt);
+  trainer.step();
+  trainer.save(checkpoint);
+  const std::string saved = bytes_of(checkpoint);
+
+  // The factor of every later product that is the first to be NaN.
+  const Tensor& weight = trainer.state().theta.front();
+  Tensor(weight).backend().fill(std::nan(""), weight);
+  CHECK_THROWS_WITH(trainer.step(), ContainsSubstring("[train] iteration 1: ") && ContainsSubstring("not finite") &&
+                                        ContainsSubstring("stem.0.weight"));
+  CHECK_THROWS_AS(trainer.save(checkpoint), NonFiniteError);
+
+  // Steps that are too long, until a value is not finite: theta is what it was before the iteration.
+  c.maml.inner_lr = 1e30;
+  Trainer diverging(c, test::videos(), simt, checkpoint);
+  const auto before = values(diverging);
+  CHECK_THROWS_AS(diverging.step(), NonFiniteError);
+  CHECK(values(diverging) == before);
+  CHECK(bytes_of(checkpoint) == saved);
+
+  c.maml.inner_lr = tiny_config().maml.inner_lr;
+  CHECK(std::isfinite(Trainer(c, test::videos(), simt, checkpoint).step().query_loss));
 }
 
 }  // namespace mcn
