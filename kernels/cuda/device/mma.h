@@ -22,6 +22,7 @@ __device__ inline unsigned to_tf32(unsigned bits) {
   asm("cvt.rna.tf32.f32 %0, %1;\n" : "=r"(rounded) : "f"(__uint_as_float(bits)));
   return rounded;
 #else
+  if ((bits & 0x7FFFFFFFU) > 0x7F800000U) return 0x7FFFFFFFU;  // a NaN whose upper bits alone would be an infinity
   const bool finite = (bits & 0x7F800000U) != 0x7F800000U;
   return (finite ? bits + 0x1000U : bits) & 0xFFFFE000U;
 #endif
