@@ -52,6 +52,9 @@ struct SimtGraph {
   std::vector<Work> work;
   std::unordered_map<void*, Allocation> memory;  // of its allocations, at fixed addresses as long as it lives
   std::set<void*> kept;                          // of those, what it does not free
+  // Here every allocation has memory of its own. A GPU's graph uses it again, and holds what is live at a time.
+  std::size_t live = 0;
+  std::size_t held = 0;
 };
 
 struct SimtGraphExec {
@@ -162,8 +165,8 @@ void* reserve(std::size_t bytes) {
 }  // namespace
 
 SimtGraph::~SimtGraph() {
+  device().in_use -= held;
   for (const auto& [p, allocation] : memory) {
-    device().in_use -= allocation.bytes;
     device().graph_memory.erase(p);
     give_back(p, allocation);
   }
@@ -238,7 +241,7 @@ cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
   const std::lock_guard guard(lock());
   constexpr std::size_t unlimited = std::size_t{1} << 40;
   *total = device().limit == 0 ? unlimited : device().limit;
-  *free = *total - device().in_use;
+  *free = *total - std::min(*total, device().in_use);
   return result(cudaSuccess);
 }
 
@@ -246,18 +249,23 @@ cudaError_t cudaMallocAsync(void** p, std::size_t bytes, cudaStream_t stream) {
   const std::lock_guard guard(lock());
   *p = nullptr;
   if (bytes == 0) return result(cudaSuccess);
-  const auto fits = [&] { return device().limit == 0 || device().in_use + bytes <= device().limit; };
+  SimtGraph* const graph = stream != nullptr ? stream->capture : nullptr;
+  // What the device is to hold more than before.
+  const std::size_t more = graph == nullptr ? bytes : std::max(graph->held, graph->live + bytes) - graph->held;
+  const auto fits = [&] { return device().limit == 0 || device().in_use + more <= device().limit; };
   if (!fits() && stream != nullptr) run_until(*stream, stream->put);  // what it frees may be enough
   const bool dry = device().dry;
   void* memory = !fits() ? nullptr : dry ? reserve(bytes) : aligned(bytes);
   if (memory == nullptr) return result(cudaErrorMemoryAllocation);
   *p = memory;
-  device().in_use += bytes;
+  device().in_use += more;
   device().peak = std::max(device().peak, device().in_use);
   const Allocation allocation{bytes, dry};
-  if (stream != nullptr && stream->capture != nullptr) {
-    stream->capture->memory[memory] = device().graph_memory[memory] = allocation;
-    stream->capture->kept.insert(memory);
+  if (graph != nullptr) {
+    graph->live += bytes;
+    graph->held += more;
+    graph->memory[memory] = device().graph_memory[memory] = allocation;
+    graph->kept.insert(memory);
     return put(stream, [memory, allocation] { poison(memory, allocation); });
   }
   poison(memory, allocation);
@@ -274,12 +282,14 @@ cudaError_t cudaFreeAsync(void* p, cudaStream_t stream) {
   }
   if (stream != nullptr && stream->capture != nullptr) {
     const auto found = stream->capture->memory.find(p);
-    if (found != stream->capture->memory.end() && stream->capture->kept.erase(p) == 1)
+    if (found != stream->capture->memory.end() && stream->capture->kept.erase(p) == 1) {
+      stream->capture->live -= found->second.bytes;
       return put(stream, [memory = found->first, allocation = found->second] { poison(memory, allocation); });
     device().fault = "[simt] a capture frees memory from before it";
     return result(cudaErrorLaunchFailure);
   }
   return put(stream, [p] { release(p); });
+    }
 }
 
 cudaError_t cudaMallocHost(void** p, std::size_t bytes) {

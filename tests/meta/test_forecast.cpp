@@ -30,6 +30,16 @@ TEST_CASE("the forecast is what a run's tensors take, byte for byte", "[slow]") 
   CHECK(backend->memory().current == 0);
 }
 
+TEST_CASE("a CUDA graph is forecast to hold what its kernels need at a time, not the sum") {
+  TrainConfig c = test::small_config();
+  const std::size_t call_by_call = forecast_memory(c, test::videos()).peak_with_scratch;
+  c.cuda_graph = true;
+  const std::size_t graph = forecast_memory(c, test::videos()).peak_with_scratch;
+  INFO(call_by_call << " bytes call by call, " << graph << " with a graph");
+  CHECK(graph >= call_by_call / 2);
+  CHECK(graph <= call_by_call * 3 / 2);
+}
+
 TEST_CASE("a forecast leaves the device simt as it was") {
   Backend& simt = open_device("simt");
   const Tensor x = Tensor::full(simt, DType::f64, {3}, 2);
