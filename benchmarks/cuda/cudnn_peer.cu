@@ -285,6 +285,7 @@ std::unique_ptr<PeerCall> unless_refused(std::string& why, Make&& make) {
     return call;
   } catch (const CudnnError& e) {
     why = e.what();
+    (void)cudaGetLastError();  // the next launch asks for it, and would be blamed
     return nullptr;
   }
 }

@@ -12,7 +12,7 @@ class CudaGraph final : public Graph {
   CudaGraph(cudaStream_t stream, cudaGraph_t graph) : stream_(stream), graph_(graph) {
     if (const cudaError_t error = cudaGraphInstantiate(&exec_, graph, 0); error != cudaSuccess) {
       (void)cudaGraphDestroy(graph);
-      check(error, "cudaGraphInstantiate", std::source_location::current());
+      check_graph(error, "cudaGraphInstantiate");
     }
   }
   CudaGraph(const CudaGraph&) = delete;
@@ -22,9 +22,20 @@ class CudaGraph final : public Graph {
     (void)cudaGraphExecDestroy(exec_);
     (void)cudaGraphDestroy(graph_);
   }
-  void launch() override { MCN_CUDA(cudaGraphLaunch(exec_, stream_)); }
+  void launch() override { check_graph(cudaGraphLaunch(exec_, stream_), "cudaGraphLaunch"); }
 
  private:
+  // A graph takes its memory when it is made or first runs.
+  static void check_graph(cudaError_t error, std::string_view call,
+                          const std::source_location& where = std::source_location::current()) {
+    if (error == cudaErrorMemoryAllocation) {
+      (void)cudaGetLastError();
+      fail_out_of_memory(call, "what all kernels of an iteration need at a time");
+    }
+    check(error, call, where);
+  }
+
+  int device_ = current_device();
   cudaStream_t stream_;
   cudaGraph_t graph_;
   cudaGraphExec_t exec_ = nullptr;
@@ -89,11 +100,22 @@ void CudaBackend::copy_to_host(ConstView x, void* host) {
 void* CudaBackend::allocate_host(std::size_t bytes) {
   MCN_CUDA(cudaSetDevice(device_));  // a thread's own setting
   void* p = nullptr;
-  MCN_CUDA(cudaMallocHost(&p, bytes));
+  const cudaError_t error = cudaMallocHost(&p, bytes);
+  if (error == cudaErrorMemoryAllocation) {
+    (void)cudaGetLastError();
+    fail<DeviceError>("memory",
+                      "{}: out of page-locked host memory: asked for {:.1f} MiB; a smaller --batch, --ring, --frames "
+                      "or --resize-height and --resize-width need less",
+                      name(), static_cast<double>(bytes) / (1024.0 * 1024.0));
+  }
+  check(error, "cudaMallocHost", std::source_location::current());
   return p;
 }
 
-void CudaBackend::release_host(void* p) noexcept { (void)cudaFreeHost(p); }
+void CudaBackend::release_host(void* p) noexcept {
+  (void)cudaSetDevice(device_);  // a thread's own setting; another GPU would be set up for the call
+  (void)cudaFreeHost(p);
+}
 
 Backend::Upload CudaBackend::upload(const void* host, View y) {
   count_kernel();
@@ -138,22 +160,7 @@ void CudaBackend::copy(ConstView x, View y) {
 }
 
 void* CudaBackend::allocate_impl(std::size_t bytes) {
-  if (bytes == 0) return nullptr;
-  void* p = nullptr;
-  const cudaError_t error = cudaMallocAsync(&p, bytes, stream());
-  if (error == cudaErrorMemoryAllocation) {
-    (void)cudaGetLastError();
-    std::size_t free = 0, total = 0;
-    MCN_CUDA(cudaMemGetInfo(&free, &total));
-    constexpr double mib = 1024.0 * 1024.0;
-    fail<DeviceError>("memory",
-                      "{}: out of memory: asked for {:.1f} MiB, {:.1f} of {:.1f} MiB are free; a smaller --batch, "
-                      "--frames or --size, or --inner-tape recompute, needs less",
-                      name(), static_cast<double>(bytes) / mib, static_cast<double>(free) / mib,
-                      static_cast<double>(total) / mib);
-  }
-  check(error, "cudaMallocAsync", std::source_location::current());
-  return p;
+  return bytes == 0 ? nullptr : allocate_on(stream(), bytes, name());
 }
 
 void CudaBackend::release_impl(void* p, std::size_t) noexcept { (void)cudaFreeAsync(p, stream()); }

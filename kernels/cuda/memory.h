@@ -7,6 +7,40 @@
 
 namespace mcn::MCN_DEVICE_NAMESPACE {
 
+/// Throws what can be done where memory is not to be had; `asked` says for what. `whose`: the device or what else asks.
+[[noreturn]] inline void fail_out_of_memory(std::string_view whose, std::string_view asked) {
+  std::size_t free = 0, total = 0;
+  MCN_CUDA(cudaMemGetInfo(&free, &total));
+#if defined(__CUDACC__)
+  // What the process has given back stays in its pool, and is not the driver's to report.
+  int device = 0;
+  cudaMemPool_t pool = nullptr;
+  std::uint64_t reserved = 0, used = 0;
+  MCN_CUDA(cudaGetDevice(&device));
+  MCN_CUDA(cudaDeviceGetDefaultMemPool(&pool, device));
+  MCN_CUDA(cudaMemPoolGetAttribute(pool, cudaMemPoolAttrReservedMemCurrent, &reserved));
+  MCN_CUDA(cudaMemPoolGetAttribute(pool, cudaMemPoolAttrUsedMemCurrent, &used));
+  free += reserved - used;
+#endif
+  constexpr double mib = 1024.0 * 1024.0;
+  fail<DeviceError>("memory",
+                    "{}: out of memory: asked for {}, {:.1f} of {:.1f} MiB are free; a smaller --batch, --frames or "
+                    "--size, or --inner-tape recompute, needs less",
+                    whose, asked, static_cast<double>(free) / mib, static_cast<double>(total) / mib);
+}
+
+/// Memory in the order of a stream; DeviceError names the size if there is none.
+inline void* allocate_on(cudaStream_t stream, std::size_t bytes, std::string_view whose) {
+  void* p = nullptr;
+  const cudaError_t error = cudaMallocAsync(&p, bytes, stream);
+  if (error == cudaErrorMemoryAllocation) {
+    (void)cudaGetLastError();  // the next launch asks for it, and would be blamed
+    fail_out_of_memory(whose, fmt::format("{:.1f} MiB", static_cast<double>(bytes) / (1024.0 * 1024.0)));
+  }
+  check(error, "cudaMallocAsync", std::source_location::current());
+  return p;
+}
+
 /// A stream of its own, not ordered with any other.
 class Stream {
  public:
@@ -56,11 +90,10 @@ class Event {
 template <class T>
 class DeviceArray {
  public:
-  DeviceArray(cudaStream_t stream, std::int64_t count) : stream_(stream) {
-    void* p = nullptr;
-    MCN_CUDA(cudaMallocAsync(&p, static_cast<std::size_t>(count) * sizeof(T), stream));
-    data_ = static_cast<T*>(p);
-  }
+  DeviceArray(cudaStream_t stream, std::int64_t count)
+      : stream_(stream),
+        data_(
+            static_cast<T*>(allocate_on(stream, static_cast<std::size_t>(count) * sizeof(T), "scratch of a kernel"))) {}
   DeviceArray(const DeviceArray&) = delete;
   DeviceArray& operator=(const DeviceArray&) = delete;
   ~DeviceArray() { (void)cudaFreeAsync(data_, stream_); }
@@ -69,7 +102,7 @@ class DeviceArray {
 
  private:
   cudaStream_t stream_;
-  T* data_ = nullptr;
+  T* data_;
 };
 
 }  // namespace mcn::MCN_DEVICE_NAMESPACE

@@ -29,7 +29,6 @@ namespace {
 namespace context = boost::context;
 
 constexpr std::size_t stack_bytes = std::size_t{256} << 10;
-constexpr unsigned most_threads = 1024;
 
 // What a thread does next.
 enum class State : std::uint8_t { ready, at_block_barrier, at_warp_barrier, done };
@@ -381,11 +380,7 @@ const bool reporting = (__asan_set_error_report_callback(add_to_report), true);
 }  // namespace
 
 void run_grid(const Launch& launch, Order order) {
-  const unsigned threads = launch.block.x * launch.block.y * launch.block.z;
-  if (threads == 0 || threads > most_threads)
-    fail<DeviceError>("simt", "{}: a block of {} threads, expected 1 to {}", launch.kernel, threads, most_threads);
   const std::uint64_t blocks = std::uint64_t{launch.grid.x} * launch.grid.y * launch.grid.z;
-  if (blocks == 0) fail<DeviceError>("simt", "{}: an empty grid {}", launch.kernel, text(launch.grid));
   const std::vector<unsigned> ids = ordered(static_cast<std::size_t>(blocks), order, 0);
   std::exception_ptr failed;
   std::mutex mutex;

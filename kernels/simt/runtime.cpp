@@ -180,6 +180,8 @@ const char* cudaGetErrorName(cudaError_t error) {
       return "cudaErrorInvalidValue";
     case cudaErrorMemoryAllocation:
       return "cudaErrorMemoryAllocation";
+    case cudaErrorInvalidConfiguration:
+      return "cudaErrorInvalidConfiguration";
     case cudaErrorInvalidDevice:
       return "cudaErrorInvalidDevice";
     case cudaErrorStreamCaptureUnsupported:
@@ -200,6 +202,8 @@ const char* cudaGetErrorString(cudaError_t error) {
       return "invalid argument";
     case cudaErrorMemoryAllocation:
       return "out of memory";
+    case cudaErrorInvalidConfiguration:
+      return "invalid configuration argument";
     case cudaErrorInvalidDevice:
       return "invalid device ordinal";
     case cudaErrorStreamCaptureUnsupported:
@@ -285,11 +289,11 @@ cudaError_t cudaFreeAsync(void* p, cudaStream_t stream) {
     if (found != stream->capture->memory.end() && stream->capture->kept.erase(p) == 1) {
       stream->capture->live -= found->second.bytes;
       return put(stream, [memory = found->first, allocation = found->second] { poison(memory, allocation); });
+    }
     device().fault = "[simt] a capture frees memory from before it";
     return result(cudaErrorLaunchFailure);
   }
   return put(stream, [p] { release(p); });
-    }
 }
 
 cudaError_t cudaMallocHost(void** p, std::size_t bytes) {
@@ -432,9 +436,25 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
 }
 
 namespace mcn::simt {
+namespace {
+
+// CUDA C++ Programming Guide, compute capabilities. Shared memory: the least that a block may have of sm_80 to sm_120.
+bool fits_a_gpu(const Launch& launch) {
+  constexpr unsigned most_threads = 1024;
+  constexpr std::size_t most_shared_bytes = std::size_t{99} << 10;
+  const auto within = [](const Index3& i, unsigned x, unsigned y, unsigned z) {
+    return i.x >= 1 && i.y >= 1 && i.z >= 1 && i.x <= x && i.y <= y && i.z <= z;
+  };
+  return within(launch.grid, 0x7FFFFFFF, 0xFFFF, 0xFFFF) && within(launch.block, most_threads, most_threads, 64) &&
+         std::uint64_t{launch.block.x} * launch.block.y * launch.block.z <= most_threads &&
+         launch.shared_bytes <= most_shared_bytes;
+}
+
+}  // namespace
 
 cudaError_t enqueue(cudaStream_t stream, Launch launch) {
   const std::lock_guard guard(lock());
+  if (!fits_a_gpu(launch)) return result(cudaErrorInvalidConfiguration);
   return put(stream, [launch = std::move(launch)] {
     if (device().dry) {
       device().launches.push_back({std::string(launch.kernel), launch.grid, launch.block, launch.shared_bytes});

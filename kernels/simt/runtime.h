@@ -15,6 +15,7 @@ enum cudaError_t {
   cudaSuccess = 0,
   cudaErrorInvalidValue = 1,
   cudaErrorMemoryAllocation = 2,
+  cudaErrorInvalidConfiguration = 9,
   cudaErrorInvalidDevice = 101,
   cudaErrorStreamCaptureUnsupported = 900,
   cudaErrorNotReady = 600,
@@ -72,7 +73,8 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph);
 
 namespace mcn::simt {
 
-/// Puts a launch on a stream.
+/// Puts a launch on a stream. cudaErrorInvalidConfiguration for one that some GPU from sm_80 on would refuse, also in
+/// dry mode: more or fewer blocks, threads or bytes of shared memory than it takes.
 cudaError_t enqueue(cudaStream_t stream, Launch launch);
 
 /// Names of all kernels that have run, with their template arguments: how a test knows that none is left out.

@@ -9,6 +9,7 @@
 #include "engine/tensor.h"
 #include "kernels/error.h"
 #include "tests/catch.h"
+#include "tests/device_here.h"
 
 namespace mcn {
 namespace {
@@ -54,8 +55,7 @@ TEST_CASE("a buffer from the ring may be written at once, whatever was uploaded 
           std::vector<std::uint8_t>(bytes, static_cast<std::uint8_t>(i)));
 }
 
-TEST_CASE("kernels see what was uploaded before them, and memory that kernels still use is not written") {
-  Backend& backend = open_device(GENERATE("ref", "cpu", "simt"));
+void upload_into_memory_in_use(Backend& backend) {
   HostRing ring(backend, bytes);
   const Tensor sum(backend, DType::u8, {20, bytes});
   for (int i = 0; i < 20; ++i) {
@@ -67,6 +67,14 @@ TEST_CASE("kernels see what was uploaded before them, and memory that kernels st
   }
   const std::vector<std::uint8_t> values = on_device(sum);
   for (std::size_t i = 0; i < values.size(); ++i) REQUIRE(values[i] == i / bytes);
+}
+
+TEST_CASE("kernels see what was uploaded before them, and memory that kernels still use is not written") {
+  upload_into_memory_in_use(open_device(GENERATE("ref", "cpu", "simt")));
+}
+
+TEST_CASE("cuda has kernels that see what was uploaded before them", "[cuda]") {
+  if (test::device_here("cuda")) upload_into_memory_in_use(open_device("cuda"));
 }
 
 TEST_CASE("there are as many buffers as were out at a time") {
@@ -97,6 +105,13 @@ TEST_CASE("a buffer may outlive its ring, be moved, and refuses what it cannot f
   CHECK(on_device(x) == std::vector<std::uint8_t>(16, 9));
   CHECK_THROWS_AS(moved.upload(Tensor(cpu, DType::u8, {17})), UsageError);
   CHECK_THROWS_AS(moved.upload(Tensor(cpu, DType::f32, {4})), UsageError);
+}
+
+TEST_CASE("a buffer that no machine has room for is an error that says so") {
+  Backend& backend = open_device(GENERATE("cpu", "simt"));
+  HostRing ring(backend, std::size_t{1} << 60);
+  CHECK_THROWS_AS(ring.take(), DeviceError);
+  CHECK(ring.slots() == 0);
 }
 
 TEST_CASE("threads fill buffers while the device copies from others") {

@@ -230,6 +230,50 @@ TEST_CASE("a host buffer that is used again before its copy ran shows") {
   CHECK(got == std::vector<float>(threads, -1.0F));
 }
 
+TEST_CASE("a launch that a GPU would refuse is refused, with its place, and does no harm") {
+  const Stream stream;
+  std::vector<float> x(threads, 1.0F);
+  struct Case {
+    const char* what;
+    Grid grid;
+  };
+  const dim3 one(1);
+  for (const Case& c : {Case{"an empty grid", {dim3(0), one}}, Case{"too many blocks along y", {dim3(1, 65536), one}},
+                        Case{"too many blocks along z", {dim3(1, 1, 65536), one}}, Case{"no thread", {one, dim3(0)}},
+                        Case{"too many threads", {one, dim3(32, 33)}}, Case{"threads along z", {one, dim3(1, 1, 65)}},
+                        Case{"too much shared memory", {one, one, 100 << 10}}}) {
+    INFO(c.what);
+    CHECK_THROWS_WITH(launch<double_kernel>(stream.get(), c.grid, x.data()),
+                      Catch::Matchers::ContainsSubstring("double_kernel failed at test_planted_bugs.cpp:") &&
+                          Catch::Matchers::ContainsSubstring("cudaErrorInvalidConfiguration"));
+  }
+  launch<double_kernel>(stream.get(), {one, dim3(threads)}, x.data());
+  stream.synchronize();
+  CHECK(x == std::vector<float>(threads, 2.0F));
+}
+
+TEST_CASE("a launch after a call that failed without anybody's notice is told so, as on a GPU") {
+  const Stream stream;
+  std::vector<float> x(threads, 1.0F);
+  (void)cudaMemcpyAsync(x.data(), x.data(), 4, cudaMemcpyHostToHost, nullptr);  // bug: the result is not looked at
+  CHECK_THROWS_WITH(launch<double_kernel>(stream.get(), {dim3(1), dim3(threads)}, x.data()),
+                    Catch::Matchers::ContainsSubstring("cudaErrorInvalidValue"));
+  stream.synchronize();
+  CHECK(cudaGetLastError() == cudaSuccess);
+}
+
+TEST_CASE("scratch of a kernel that does not fit is asked for in words, and is no later launch's fault") {
+  const Stream stream;
+  std::vector<float> x(threads, 1.0F);
+  simt::set_memory_limit(1 << 20);
+  CHECK_THROWS_WITH(DeviceArray<float>(stream.get(), 1 << 20),
+                    Catch::Matchers::ContainsSubstring("out of memory: asked for 4.0 MiB, ") &&
+                        Catch::Matchers::ContainsSubstring(" of 1.0 MiB are free; a smaller --batch"));
+  simt::set_memory_limit(0);
+  CHECK_NOTHROW(launch<double_kernel>(stream.get(), {dim3(1), dim3(threads)}, x.data()));
+  stream.synchronize();
+}
+
 TEST_CASE("memory that does not suffice is cudaErrorMemoryAllocation, not the end") {
   const Stream stream;
   simt::set_memory_limit(1 << 20);

@@ -24,6 +24,7 @@ namespace mcn::MCN_DEVICE_NAMESPACE {
 /// Throws DeviceError unless error is cudaSuccess: the call or kernel, its file and line, CUDA's words for it.
 inline void check(cudaError_t error, std::string_view what, const std::source_location& where) {
   if (error == cudaSuccess) return;
+  (void)cudaGetLastError();  // the next launch asks for it, and would be blamed
   const std::string_view path = where.file_name();
   std::string detail = cudaGetErrorString(error);
 #if !defined(__CUDACC__)
@@ -55,27 +56,37 @@ std::string kernel_name() {
   return std::string(text);
 }
 
+/// A launch's stream, and the place of the launch, which an error names.
+struct LaunchOn {
+  cudaStream_t stream;
+  std::source_location where;
+
+  // NOLINTNEXTLINE(google-explicit-constructor)
+  LaunchOn(cudaStream_t on, const std::source_location& from = std::source_location::current())
+      : stream(on), where(from) {}
+};
+
 /// Puts a kernel on a stream. The only way that kernels are started.
 template <auto kernel, class... Args>
-void launch(cudaStream_t stream, const Grid& grid, Args... args) {
+void launch(const LaunchOn& on, const Grid& grid, Args... args) {
+  const auto check_launch = [&](cudaError_t error) {
+    if (error != cudaSuccess) check(error, kernel_name<kernel>(), on.where);
+  };
 #if defined(__CUDACC__)
   constexpr std::size_t default_limit = 48 << 10;
   if (grid.shared_bytes > default_limit)
-    check(
-        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(grid.shared_bytes)),
-        kernel_name<kernel>(), std::source_location::current());
-  kernel<<<grid.blocks, grid.threads, grid.shared_bytes, stream>>>(args...);
-  if (const cudaError_t error = cudaGetLastError(); error != cudaSuccess)
-    check(error, kernel_name<kernel>(), std::source_location::current());
+    check_launch(
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(grid.shared_bytes)));
+  kernel<<<grid.blocks, grid.threads, grid.shared_bytes, on.stream>>>(args...);
 #else
   static const std::string name = kernel_name<kernel>();
-  check(simt::enqueue(stream, {name,
-                               {grid.blocks.x, grid.blocks.y, grid.blocks.z},
-                               {grid.threads.x, grid.threads.y, grid.threads.z},
-                               grid.shared_bytes,
-                               [=] { kernel(args...); }}),
-        name, std::source_location::current());
+  check_launch(simt::enqueue(on.stream, {name,
+                                         {grid.blocks.x, grid.blocks.y, grid.blocks.z},
+                                         {grid.threads.x, grid.threads.y, grid.threads.z},
+                                         grid.shared_bytes,
+                                         [=] { kernel(args...); }}));
 #endif
+  check_launch(cudaGetLastError());
 }
 
 /// The block's dynamic shared memory as one T. A launch gives sizeof(T) bytes.
