@@ -21,6 +21,9 @@ class CudaGraph final : public Graph {
     (void)cudaStreamSynchronize(stream_);  // a launch may still run
     (void)cudaGraphExecDestroy(exec_);
     (void)cudaGraphDestroy(graph_);
+#if defined(__CUDACC__)
+    (void)cudaDeviceGraphMemTrim(device_);  // what graphs have given back is of use to other graphs only
+#endif
   }
   void launch() override { check_graph(cudaGraphLaunch(exec_, stream_), "cudaGraphLaunch"); }
 
@@ -64,6 +67,13 @@ void CudaBackend::profile(bool on) {
 }
 
 std::unique_ptr<Graph> CudaBackend::capture(const std::function<void()>& work) {
+#if defined(__CUDACC__)
+  // Graphs do not share in the pool, where the iterations before have left as much as this one is going to need.
+  stream_.synchronize();
+  cudaMemPool_t pool = nullptr;
+  MCN_CUDA(cudaDeviceGetDefaultMemPool(&pool, device_));
+  MCN_CUDA(cudaMemPoolTrimTo(pool, 0));
+#endif
   MCN_CUDA(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeThreadLocal));
   cudaGraph_t graph = nullptr;
   const auto drop = [&] {
