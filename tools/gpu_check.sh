@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Everything that only a GPU can check, in one command: tools/gpu_check.sh [--quick]
 #   --quick  without compute-sanitizer, and fewer timed runs
-# A native build, the operators and the meta-gradients on the device cuda against the oracle, compute-sanitizer where it is
-# installed, three training runs that must leave the same bits, whole steps of R(2+1)D-18, and the kernels beside cuDNN and
+# A native build, the tests of the device cuda against the oracle, compute-sanitizer where it is
+# installed, training runs that must leave the same bits, whole steps of R(2+1)D-18, and the kernels beside cuDNN and
 # cuBLAS. Figures go to benchmarks/results/gpu-NAME.json. Exit status: 0; 1 a check failed; 4 no usable GPU.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -53,8 +53,10 @@ build_native() {
 }
 
 find_device() {
-  $build/mcn devices
-  if $build/mcn devices | grep -q '^cuda .*not here:'; then no_gpu "the build does not see it"; fi
+  local devices
+  devices=$($build/mcn devices)
+  echo "$devices"
+  if grep -q '^cuda .*not here:' <<<"$devices"; then no_gpu "the build does not see it"; fi
 }
 
 # Tests of the device begin with its name; one that is skipped has not seen the GPU.
@@ -71,12 +73,14 @@ sanitize() {
   for tool in memcheck racecheck synccheck; do
     echo "-- $tool"
     compute-sanitizer --tool "$tool" --error-exitcode 1 $build/test_ops "cuda equals ref on every operator's small cases"
+    compute-sanitizer --tool "$tool" --error-exitcode 1 $build/test_ops "cuda has the bits of ref in augmentation"
+    compute-sanitizer --tool "$tool" --error-exitcode 1 $build/test_kernels "cuda has tensor-core convolutions*"
   done
 }
 
 train() {
   $build/mcn train --device cuda --data "$scratch/videos" --out "$1" --arch r2plus1d_10 --width 0.25 --frames 4 \
-    --size 48 --batch 8 --iterations 3 --order 2 >"$scratch/train.log" 2>&1 || {
+    --size 48 --batch 8 --iterations 3 --order 2 "${@:2}" >"$scratch/train.log" 2>&1 || {
     cat "$scratch/train.log" >&2
     return 1
   }
@@ -84,14 +88,19 @@ train() {
 
 # In one place, one after the other: the settings in a checkpoint are the same, too.
 same_bits() {
-  local run sum first=""
+  local precision run sum first graph
   $build/mcn synth --out "$scratch/videos" --classes 2 --train 16 --test 2 --seed 1 >/dev/null
-  for run in 1 2 3; do
-    rm -rf "$scratch/run"
-    train "$scratch/run"
-    sum=$(sha256sum <"$scratch/run/last.safetensors")
-    echo "run $run: ${sum%% *}"
-    [[ $sum == "${first:=$sum}" ]] || { echo "run $run has other bits than run 1" >&2 && return 1; }
+  for precision in fp32 bf16; do
+    first=""
+    for run in 1 2 3 "4, by a CUDA graph"; do
+      rm -rf "$scratch/run"
+      graph=()
+      if [[ $run == 4* ]]; then graph=(--cuda-graph); fi
+      train "$scratch/run" --precision $precision "${graph[@]}"
+      sum=$(sha256sum <"$scratch/run/last.safetensors")
+      echo "$precision, run $run: ${sum%% *}"
+      [[ $sum == "${first:=$sum}" ]] || { echo "run $run in $precision has other bits than run 1" >&2 && return 1; }
+    done
   done
 }
 
@@ -112,7 +121,7 @@ compare() {
 }
 
 clocks() {
-  nvidia-smi --query-gpu=clocks.sm,clocks.mem,temperature.gpu,power.draw,driver_version --format=csv,noheader | head -n 1
+  nvidia-smi --query-gpu=clocks.sm,clocks.mem,temperature.gpu,power.draw,driver_version --format=csv,noheader --id=0
 }
 
 stage "native build" build_native

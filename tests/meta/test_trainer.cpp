@@ -7,6 +7,7 @@
 #include "meta/retrieval.h"
 #include "meta/trainer.h"
 #include "tests/catch.h"
+#include "tests/device_here.h"
 #include "tests/meta/small_training.h"
 
 namespace mcn {
@@ -23,6 +24,54 @@ std::vector<std::vector<double>> values(const Trainer& trainer) {
     out.push_back(r.variance.to_doubles());
   }
   return out;
+}
+
+// In float64: in float32 a ReLU's input within a rounding of zero sets two runs apart.
+void compare_losses_with_cpu(const std::string& device) {
+  TrainConfig c = small_config();
+  c.dtype = DType::f64;
+  c.optimizer.kind = GENERATE(OptimizerKind::sgd, OptimizerKind::adamw);
+  Trainer on_cpu(c, videos(), open_device("cpu"));
+  Trainer on_device(c, videos(), open_device(device));
+  const std::int64_t before = open_device(device).kernel_calls();
+  for (int i = 0; i < 3; ++i) {
+    const IterationMetrics a = on_cpu.step();
+    const IterationMetrics b = on_device.step();
+    INFO("iteration " << i << ": " << a.query_loss << " on cpu, " << b.query_loss << " on " << device);
+    CHECK(std::abs(a.query_loss - b.query_loss) <= 1e-7 * a.query_loss);
+  }
+  CHECK(open_device(device).kernel_calls() > before);
+}
+
+void compare_graph_with_calls(const std::string& device) {
+  TrainConfig c = small_config();
+  c.model.backbone.width = 0.04;
+  c.loader.augment.size = 16;
+  c.loader.batch = 6;
+  c.method = GENERATE(Method::joint, Method::mcn);
+  c.maml.inner_tape = InnerTape::recompute;
+  c.maml.objective = c.method == Method::mcn ? OuterObjective::support_and_query : OuterObjective::query;
+  c.bank.kind = BankKind::queue;  // its shape changes until it is full: a graph of its own for each
+  c.bank.size = 12;
+  Backend& backend = open_device(device);
+  Trainer plain(c, videos(), backend);
+  c.cuda_graph = true;
+  Trainer graph(c, videos(), backend);
+  std::vector<std::int64_t> calls;
+  for (int i = 0; i < 5; ++i) {
+    const IterationMetrics a = plain.step();
+    const std::int64_t before = backend.kernel_calls();
+    const IterationMetrics b = graph.step();
+    calls.push_back(backend.kernel_calls() - before);
+    INFO("iteration " << i);
+    CHECK(a.query_loss == b.query_loss);
+    CHECK(a.support_loss == b.support_loss);
+    CHECK(a.query.meta == b.query.meta);
+    CHECK(a.gradient_norm == b.gradient_norm);
+    CHECK(values(plain) == values(graph));
+  }
+  CHECK(calls[4] < calls[0] * 2 / 3);  // the last ones were replayed
+  CHECK_THROWS_WITH(Trainer(c, videos(), open_device("cpu")), Catch::Matchers::ContainsSubstring("--cuda-graph"));
 }
 
 }  // namespace
@@ -112,52 +161,16 @@ TEST_CASE("a learning rate that blows up stops training, names the iteration, an
   CHECK(std::isfinite(again.step().query_loss));
 }
 
-// In float64: in float32 a ReLU's input within a rounding of zero sets two runs apart.
-TEST_CASE("a short training run on simt has the losses of one on cpu", "[slow]") {
-  TrainConfig c = small_config();
-  c.dtype = DType::f64;
-  c.optimizer.kind = GENERATE(OptimizerKind::sgd, OptimizerKind::adamw);
-  Trainer on_cpu(c, videos(), open_device("cpu"));
-  Trainer on_simt(c, videos(), open_device("simt"));
-  const std::int64_t before = open_device("simt").kernel_calls();
-  for (int i = 0; i < 3; ++i) {
-    const IterationMetrics a = on_cpu.step();
-    const IterationMetrics b = on_simt.step();
-    INFO("iteration " << i << ": " << a.query_loss << " on cpu, " << b.query_loss << " on simt");
-    CHECK(std::abs(a.query_loss - b.query_loss) <= 1e-7 * a.query_loss);
-  }
-  CHECK(open_device("simt").kernel_calls() > before);
+TEST_CASE("a short training run on simt has the losses of one on cpu", "[slow]") { compare_losses_with_cpu("simt"); }
+
+TEST_CASE("cuda has the losses of cpu in a short training run", "[cuda]") {
+  if (test::device_here("cuda")) compare_losses_with_cpu("cuda");
 }
 
-TEST_CASE("training by a CUDA graph has the bits of training call by call") {
-  TrainConfig c = small_config();
-  c.model.backbone.width = 0.04;
-  c.loader.augment.size = 16;
-  c.loader.batch = 6;
-  c.method = GENERATE(Method::joint, Method::mcn);
-  c.maml.inner_tape = InnerTape::recompute;
-  c.maml.objective = c.method == Method::mcn ? OuterObjective::support_and_query : OuterObjective::query;
-  c.bank.kind = BankKind::queue;  // its shape changes until it is full: a graph of its own for each
-  c.bank.size = 12;
-  Backend& simt = open_device("simt");
-  Trainer plain(c, videos(), simt);
-  c.cuda_graph = true;
-  Trainer graph(c, videos(), simt);
-  std::vector<std::int64_t> calls;
-  for (int i = 0; i < 5; ++i) {
-    const IterationMetrics a = plain.step();
-    const std::int64_t before = simt.kernel_calls();
-    const IterationMetrics b = graph.step();
-    calls.push_back(simt.kernel_calls() - before);
-    INFO("iteration " << i);
-    CHECK(a.query_loss == b.query_loss);
-    CHECK(a.support_loss == b.support_loss);
-    CHECK(a.query.meta == b.query.meta);
-    CHECK(a.gradient_norm == b.gradient_norm);
-    CHECK(values(plain) == values(graph));
-  }
-  CHECK(calls[4] < calls[0] * 2 / 3);  // the last ones were replayed
-  CHECK_THROWS_WITH(Trainer(c, videos(), open_device("cpu")), Catch::Matchers::ContainsSubstring("--cuda-graph"));
+TEST_CASE("training by a CUDA graph has the bits of training call by call") { compare_graph_with_calls("simt"); }
+
+TEST_CASE("cuda has the bits of training call by call in training by a CUDA graph", "[cuda]") {
+  if (test::device_here("cuda")) compare_graph_with_calls("cuda");
 }
 
 TEST_CASE("a loss that is not finite is named in a replayed graph too") {

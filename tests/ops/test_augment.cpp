@@ -3,6 +3,7 @@
 #include "engine/random.h"
 #include "engine/tensor.h"
 #include "tests/catch.h"
+#include "tests/device_here.h"
 #include "tests/ops/guarded_backend.h"
 #include "tests/simt/orders.h"
 
@@ -94,6 +95,14 @@ TEST_CASE("augmentation is the same bits on cpu, on simt in every order of threa
       const test::ThreadOrder order(o);
       CHECK((run(open_device("simt"), c) == expected));
     }
+  }
+}
+
+TEST_CASE("cuda has the bits of ref in augmentation", "[cuda]") {
+  if (!test::device_here("cuda")) return;
+  for (const Case& c : cases()) {
+    INFO("size " << c.params.size << ", frames " << c.frames.str());
+    CHECK((run(open_device("cuda"), c) == run(open_device("ref"), c)));
   }
 }
 
