@@ -78,7 +78,7 @@ VideoIndex::VideoIndex(const VideoIndex& other)
       fingerprints(other.fingerprints),
       packets(other.packets),
       keys(other.keys),
-      one_by_one(other.one_by_one) {}
+      may_skip(other.may_skip) {}
 
 std::shared_ptr<const VideoIndex> index_by_packets(const VideoSource& source, const VideoOptions& options) {
   Decoder decoder(source, {.timeout_seconds = options.timeout_seconds});
@@ -111,7 +111,7 @@ std::shared_ptr<const VideoIndex> index_by_packets(const VideoSource& source, co
   for (VideoIndex::Key& key : keys) key.frame = frame_of[static_cast<std::size_t>(key.packet)];
   index->keys = std::move(keys);
   std::ranges::sort(index->keys, {}, &VideoIndex::Key::frame);
-  index->one_by_one = true;
+  index->may_skip = reader->may_skip();
   if (!head_agrees(source, options, first_b, *index)) return nullptr;
   finish(*index);
   return index;
@@ -170,7 +170,7 @@ std::shared_ptr<const VideoIndex> index_by_decoding(const VideoSource& source, c
     }
     frame_of[static_cast<std::size_t>(packet)] = static_cast<std::int64_t>(i);
   }
-  index->one_by_one = packets == info.frames;
+  index->may_skip = packets == info.frames;
   for (VideoIndex::Key& key : keys) {
     key.frame = frame_of[static_cast<std::size_t>(key.packet)];
     if (key.frame >= 0 && key_frame[static_cast<std::size_t>(key.frame)]) index->keys.push_back(key);

@@ -41,10 +41,15 @@ class UnitReader {
     return true;
   }
 
+  /// HEVC says that a picture is for no reference of its own temporal layer: one above it may refer to it.
+  [[nodiscard]] bool layered() const { return layered_; }
+
  private:
   bool take(Bytes unit, bool& entry) {
     const unsigned type = hevc_ ? (unit[0] >> 1U) & 63U : unit[0] & 31U;
     if (hevc_) {
+      if (unit.size() < 2) return false;
+      layered_ = layered_ || (type < 32 && (unit[1] & 7U) > 1);
       // IDR and CRA. What follows one of them in presentation needs nothing from before it.
       entry = entry || (type >= 19 && type <= 21);
       if (type == 33) return same_as_before(unit);
@@ -61,6 +66,7 @@ class UnitReader {
   }
 
   bool hevc_;
+  bool layered_ = false;
   std::size_t length_bytes_ = 0;
   std::vector<std::uint8_t> parameters_;
 };
@@ -97,6 +103,8 @@ class TimedReader : public PacketReader {
       packets.clear();
     return packets;
   }
+
+  [[nodiscard]] bool may_skip() const override { return !units_ || !units_->layered(); }
 
  private:
   bool read_units(const AVPacket& packet, PacketFacts& facts) {

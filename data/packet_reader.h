@@ -31,6 +31,8 @@ class PacketReader {
   virtual bool read(const AVPacket& packet, PacketFacts& facts) = 0;
   /// The numbers of all packets in the order in which their frames are shown; empty if there is a doubt.
   virtual std::vector<std::int64_t> order() = 0;
+  /// Whether no frame refers to one that its packet says is for no reference.
+  [[nodiscard]] virtual bool may_skip() const { return true; }
 };
 
 /// Packed MPEG-4 Part 2, where a chunk may hold the next chunk's frame, too: follows the chunks into a decoder.

@@ -187,7 +187,7 @@ struct Video::Impl {
   AVFrame* decode(std::span<const std::int64_t> indices_wanted, std::int64_t wanted) {
     while (!by_counting_only()) {
       want(indices_wanted);
-      skipping = index().one_by_one;
+      skipping = index().may_skip;
       if (AVFrame* frame = by_number(wanted)) return frame;
       if (!index().proven()) {
         prove();
