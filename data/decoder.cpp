@@ -2,6 +2,7 @@
 #include "data/decoder.h"
 
 #include <cmath>
+#include <cstring>
 
 #include "kernels/error.h"
 
@@ -10,6 +11,14 @@ namespace {
 
 // A damaged header must not make the decoder reserve gigabytes: 8192 x 8192 and no more.
 constexpr std::int64_t max_pixels = std::int64_t{1} << 26;
+
+int clear_buffer(AVCodecContext* codec, AVFrame* frame, int flags) {
+  const int code = avcodec_default_get_buffer2(codec, frame, flags);
+  if (code < 0) return code;
+  for (AVBufferRef* buffer : frame->buf)
+    if (buffer != nullptr) std::memset(buffer->data, 0, buffer->size);
+  return code;
+}
 
 }  // namespace
 
@@ -27,17 +36,17 @@ void Deadline::check(const std::string& name) const {
 
 int Decoder::interrupted(void* self) { return static_cast<Decoder*>(self)->deadline_.over() ? 1 : 0; }
 
-Decoder::Decoder(const VideoSource& source, double timeout_seconds, int threads)
-    : name_(source.name), deadline_(timeout_seconds) {
+Decoder::Decoder(const VideoSource& source, const DecoderOptions& options)
+    : name_(source.name), deadline_(options.timeout_seconds) {
   ffmpeg::silence();
   check_source(source);
   // The whitelist keeps a playlist's content from opening anything else.
-  ffmpeg::Options options;
-  options.set("protocol_whitelist", source.protocols());
+  ffmpeg::Options dictionary;
+  dictionary.set("protocol_whitelist", source.protocols());
   AVFormatContext* opened = avformat_alloc_context();
   if (opened == nullptr) throw std::bad_alloc();
   opened->interrupt_callback = {&Decoder::interrupted, this};
-  int code = avformat_open_input(&opened, source.url().c_str(), nullptr, options.get());
+  int code = avformat_open_input(&opened, source.url().c_str(), nullptr, dictionary.get());
   deadline_.check(name_);
   if (code < 0)
     fail<DataError>("video", "{}: not a video file that FFmpeg can read ({})", name_, ffmpeg::error_text(code));
@@ -65,9 +74,10 @@ Decoder::Decoder(const VideoSource& source, double timeout_seconds, int threads)
   if (!codec_ || !packet_ || !frame_) throw std::bad_alloc();
   code = avcodec_parameters_to_context(codec_.get(), stream_->codecpar);
   codec_->pkt_timebase = stream_->time_base;
-  codec_->thread_count = threads;
+  codec_->thread_count = options.threads;
   codec_->thread_type = FF_THREAD_FRAME;
   codec_->max_pixels = max_pixels;
+  if (options.clear_frames) codec_->get_buffer2 = clear_buffer;
   if (code >= 0) code = avcodec_open2(codec_.get(), decoder, nullptr);
   if (code < 0) fail<DataError>("video", "{}: cannot decode {} ({})", name_, decoder->name, ffmpeg::error_text(code));
 }
@@ -98,7 +108,9 @@ void Decoder::feed() {
     return;
   }
   if (on_packet_) on_packet_(*packet_);
-  codec_->skip_frame = spare_ && spare_(number_) ? AVDISCARD_NONREF : AVDISCARD_DEFAULT;
+  // FFmpeg forgets what it should keep of a chunk if it leaves out the frame before that.
+  const bool kept = codec_->codec_id == AV_CODEC_ID_MPEG4 && late_vops_.take(*packet_);
+  codec_->skip_frame = !kept && spare_ && spare_(number_) ? AVDISCARD_NONREF : AVDISCARD_DEFAULT;
   packet_->pts = number_;
   packet_->dts = AV_NOPTS_VALUE;
   if (avcodec_send_packet(codec_.get(), packet_.get()) < 0) ++damaged_;
@@ -126,11 +138,16 @@ AVFrame* Decoder::next() {
   }
 }
 
+void Decoder::learn() {
+  if (number_ < 0) feed();
+}
+
 bool Decoder::enter(const PacketPlace& key, std::int64_t number) {
   const std::int64_t time = key.dts != AV_NOPTS_VALUE ? key.dts : key.pts;
   if (time == AV_NOPTS_VALUE || key.position < 0) return false;
   if (av_seek_frame(format_.get(), stream_->index, time, AVSEEK_FLAG_BACKWARD) < 0) return false;
   avcodec_flush_buffers(codec_.get());
+  late_vops_.reset();
   draining_ = false;
   held_ = false;
   do {

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "data/ffmpeg.h"
+#include "data/packet_reader.h"
 #include "data/source.h"
 
 namespace mcn {
@@ -36,18 +37,28 @@ struct PacketPlace {
   }
 };
 
+struct DecoderOptions {
+  double timeout_seconds = 0;  ///< 0: none
+  int threads = 1;             ///< of the codec, for frames
+  /// Frames start out black, so that what damage leaves undecoded is the same every time. Else it is what the buffer
+  /// last held, which depends on the frames that are still in use.
+  bool clear_frames = false;
+};
+
 /// Demuxer and decoder of one file. Packets are numbered from 0 in the order of the file. DataError from the
 /// constructor as Video's, and from every call that the deadline ends.
 class Decoder {
  public:
-  /// threads: of the codec, for frames.
-  explicit Decoder(const VideoSource& source, double timeout_seconds = 0, int threads = 1);
+  explicit Decoder(const VideoSource& source, const DecoderOptions& options = {});
   Decoder(const Decoder&) = delete;
   Decoder& operator=(const Decoder&) = delete;
 
   /// The next frame in the order of presentation, owned by the decoder and valid until the next call; nullptr at the
   /// end. Its pts is the number of its packet. Damage in the file is skipped, as the ffmpeg program does.
   AVFrame* next();
+
+  /// Decodes the first packet, as long as none was read: only that may say which encoder's habits to follow.
+  void learn();
 
   /// Goes to a key packet, whose number is then `number`; false if the container cannot. Afterwards next() gives the
   /// frames from there on, and perhaps some before it that are not right.
@@ -93,6 +104,7 @@ class Decoder {
   AVStream* stream_ = nullptr;
   std::function<void(const AVPacket&)> on_packet_;
   std::function<bool(std::int64_t)> spare_;
+  LateVops late_vops_;
   PacketPlace place_;
   std::int64_t number_ = -1;
   std::int64_t damaged_ = 0, cut_off_ = 0;

@@ -27,7 +27,7 @@ struct VideoIndex {
   std::vector<std::uint64_t> fingerprints;  ///< a frame each; empty: made without decoding
   std::vector<std::int64_t> packets;        ///< a frame each: the number of its packet; empty: no way to tell
   std::vector<Key> keys;                    ///< by frame; empty if the file can be read from its start only
-  bool one_by_one = false;                  ///< every packet gives one frame
+  bool may_skip = false;                    ///< every packet gives one frame, and those of no reference may be skipped
   /// Cleared by the first Video whose seek went astray, so that others need not try. Never changes what is read.
   mutable std::atomic<bool> seekable{true};
 

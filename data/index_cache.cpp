@@ -16,7 +16,7 @@
 namespace mcn {
 namespace {
 
-constexpr std::int64_t format_version = 1;
+constexpr std::int64_t format_version = 2;
 
 class Writer {
  public:
@@ -96,7 +96,7 @@ void write(Writer& w, const VideoIndex& index) {
   for (const std::string* s : {&i.container, &i.codec, &i.pixel_format, &i.color_matrix, &i.color_range}) w.text(*s);
   for (const std::int64_t v :
        {std::int64_t{i.width}, std::int64_t{i.height}, i.frames, i.keyframes, std::int64_t{i.b_frames},
-        std::int64_t{i.rotation}, i.damaged, i.other_sizes, i.header_frames, std::int64_t{index.one_by_one}})
+        std::int64_t{i.rotation}, i.damaged, i.other_sizes, i.header_frames, std::int64_t{index.may_skip}})
     w.number(v);
   w.real(i.fps);
   w.real(i.seconds);
@@ -126,7 +126,7 @@ std::shared_ptr<VideoIndex> read(Reader& r) {
   i.damaged = r.number();
   i.other_sizes = r.number();
   i.header_frames = r.number();
-  index->one_by_one = r.number() != 0;
+  index->may_skip = r.number() != 0;
   i.fps = r.real();
   i.seconds = r.real();
   Orientation& o = index->orientation;

@@ -41,7 +41,8 @@ void RgbConverter::prepare(const AVFrame& frame, int height, int width) {
   av_opt_set_int(s, "dstw", width, 0);
   av_opt_set_int(s, "dsth", height, 0);
   av_opt_set_int(s, "dst_format", AV_PIX_FMT_RGB24, 0);
-  av_opt_set_int(s, "sws_flags", same_size ? SWS_BICUBIC : SWS_BILINEAR, 0);
+  // Of RGB, chroma would else be made of pairs of pixels: for an odd width of one that is not there.
+  av_opt_set_int(s, "sws_flags", same_size ? SWS_BICUBIC : SWS_BILINEAR | SWS_FULL_CHR_H_INP, 0);
   // The place of 4:2:0 chroma, as the ffmpeg program's scale filter sets it.
   if (frame.format == AV_PIX_FMT_YUV420P) av_opt_set_int(s, "src_v_chr_pos", 128, 0);
   const bool ok = sws_init_context(s, nullptr, nullptr) >= 0;

@@ -78,13 +78,18 @@ struct Video::Impl {
   }
 
   void restart() {
-    decoder.emplace(source, options.timeout_seconds, options.threads);
+    // Damaged frames must come out as they did when the index was made.
+    decoder.emplace(source, DecoderOptions{.timeout_seconds = options.timeout_seconds,
+                                           .threads = options.threads,
+                                           .clear_frames = index().info.damaged > 0 || by_counting_only()});
     decoder->skip([this](std::int64_t packet) { return spare(packet); });
     last = -1;
     damaged_before = 0;
     counted = true;
     skipped.clear();
   }
+
+  [[nodiscard]] bool by_counting_only() const { return index().packets.empty() || !index().seekable; }
 
   /// Packets after the last that is wanted are decoded, since the next call may want them.
   bool spare(std::int64_t packet) {
@@ -97,7 +102,10 @@ struct Video::Impl {
   }
 
   bool enter(const VideoIndex::Key& key) {
-    if (!decoder) restart();
+    if (!decoder) {
+      restart();
+      decoder->learn();
+    }
     if (!decoder->enter(key.place, key.packet)) {
       decoder.reset();
       return false;
@@ -177,9 +185,9 @@ struct Video::Impl {
   }
 
   AVFrame* decode(std::span<const std::int64_t> indices_wanted, std::int64_t wanted) {
-    while (!index().packets.empty() && index().seekable) {
+    while (!by_counting_only()) {
       want(indices_wanted);
-      skipping = index().one_by_one;
+      skipping = index().may_skip;
       if (AVFrame* frame = by_number(wanted)) return frame;
       if (!index().proven()) {
         prove();

@@ -53,13 +53,13 @@ struct VideoOptions {
 };
 
 /// An open video file. Opening one makes its index, unless one is given or kept: from the file's packets alone where
-/// container and codec leave no doubt (H.264, HEVC and AV1 in MP4, MOV and Matroska, when every packet is a frame with
-/// a time of its own and nothing in it is out of the ordinary), else by decoding it once from end to end, which takes a
-/// fingerprint of every frame. Reading then starts at the nearest keyframe and leaves out frames that nothing needs. A
-/// frame is handed out only if it has its fingerprint, or, without fingerprints, if all before it came undamaged and in
-/// the order foretold; what does not agree makes the file be decoded from its start. Not thread-safe: one Video a
-/// thread. DataError if the file is missing, not a regular file, has no video stream that can be decoded, no frame, or
-/// takes longer than the timeout.
+/// container and codec leave no doubt (data/packet_reader.h: H.264, HEVC and AV1 where every packet is a frame with a
+/// time of its own, MPEG-4 Part 2 where every packet is a plane that is coded), else by decoding it once from end to
+/// end, which takes a fingerprint of every frame. Reading then starts at the nearest keyframe and leaves out frames
+/// that nothing needs. A frame is handed out only if it has its fingerprint, or, without fingerprints, if all before it
+/// came undamaged and in the order foretold; what does not agree makes the file be decoded from its start. Not
+/// thread-safe: one Video a thread. DataError if the file is missing, not a regular file, has no video stream that can
+/// be decoded, no frame, or takes longer than the timeout.
 class Video {
  public:
   explicit Video(const VideoSource& source, const VideoOptions& options = {});

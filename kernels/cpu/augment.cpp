@@ -79,8 +79,10 @@ void crop(const AugmentParams& p, const AugmentClip& clip, const Frames& in, flo
 
 void recolor(const AugmentParams& p, const AugmentClip& clip, float* pixels, std::int64_t count) {
   std::int64_t sum[3] = {};
-  for (std::int64_t i = 0; i < count; ++i)
-    for (int c = 0; c < 3; ++c) sum[c] += augment::fixed_point(pixels[3 * i + c]);
+  // Without contrast the mean counts for nothing.
+  if (std::ranges::any_of(clip.m, [](double m) { return m != 0; }))
+    for (std::int64_t i = 0; i < count; ++i)
+      for (int c = 0; c < 3; ++c) sum[c] += augment::fixed_point(pixels[3 * i + c]);
   double mean[3];
   for (int c = 0; c < 3; ++c) mean[c] = augment::mean_of(sum[c], count);
   const augment::Color color = augment::color_of(clip, mean);

@@ -8,6 +8,7 @@
 #include "data/index_cache.h"
 #include "kernels/error.h"
 #include "tests/catch.h"
+#include "tests/data/packed.h"
 #include "tests/data/videos.h"
 #include "tests/temporary_folder.h"
 
@@ -34,6 +35,11 @@ TEST_CASE("an index by packets is that of a decode", "[index]") {
       {"b.mkv", {.codec = "libx264", .width = 96, .height = 64, .gop = 12, .b_frames = 3}},
       {"intra.mov", {.codec = "libx264", .width = 96, .height = 64, .gop = 1}},
       {"turned.mp4", {.codec = "libx264", .width = 96, .height = 64, .gop = 12, .rotation = 90}},
+      {"p.avi", {.codec = "mpeg4", .width = 96, .height = 64, .gop = 12}},
+      {"b.avi", {.codec = "mpeg4", .width = 96, .height = 64, .gop = 12, .b_frames = 2}},
+      {"one_key.avi", {.codec = "mpeg4", .width = 96, .height = 64, .gop = 250, .b_frames = 1}},
+      {"b_mpeg4.mp4", {.codec = "mpeg4", .width = 96, .height = 64, .gop = 12, .b_frames = 2}},
+      {"b_mpeg4.mkv", {.codec = "mpeg4", .width = 96, .height = 64, .gop = 12, .b_frames = 1}},
   };
   for (const Case& c : cases) {
     INFO(c.file);
@@ -45,7 +51,7 @@ TEST_CASE("an index by packets is that of a decode", "[index]") {
     CHECK(truth->proven());
     CHECK(index->info.frames == 50);
     CHECK(index->packets == truth->packets);
-    CHECK(index->one_by_one);
+    CHECK(index->may_skip);
     CHECK(index->info.width == truth->info.width);
     CHECK(index->info.height == truth->info.height);
     CHECK(index->info.rotation == truth->info.rotation);
@@ -63,7 +69,7 @@ TEST_CASE("an index by packets is that of a decode", "[index]") {
 
 TEST_CASE("where packets leave doubt there is no index without a decode", "[index]") {
   const TemporaryFolder folder;
-  CHECK(index_by_packets(encode(folder.file("a.avi"), {.codec = "mpeg4", .width = 96, .height = 64}, 10), {}) ==
+  CHECK(index_by_packets(encode(folder.file("a.avi"), {.codec = "libx264", .width = 96, .height = 64}, 10), {}) ==
         nullptr);
   CHECK(index_by_packets(encode(folder.file("a.ts"), {.codec = "libx264", .width = 96, .height = 64}, 10), {}) ==
         nullptr);
@@ -78,6 +84,59 @@ TEST_CASE("where packets leave doubt there is no index without a decode", "[inde
   std::filesystem::resize_file(cut, std::filesystem::file_size(cut) * 2 / 3);
   const auto short_index = index_by_packets(cut, {});
   if (short_index != nullptr) CHECK(short_index->packets == decoded(cut)->packets);
+}
+
+TEST_CASE("packed B-frames are counted as they are decoded", "[index]") {
+  const TemporaryFolder folder;
+  const int b_frames = GENERATE(1, 2, 3);
+  const bool at_every_key = GENERATE(false, true);
+  CAPTURE(b_frames, at_every_key);
+  const std::string plain = encode(folder.file("plain.avi"),
+                                   {.codec = "mpeg4", .width = 96, .height = 64, .gop = 12, .b_frames = b_frames}, 50);
+  const std::string path = folder.file("packed.avi");
+  test::pack_b_frames(plain, path, {.user_data_at_every_key = at_every_key});
+  const auto index = index_by_packets(path, {});
+  REQUIRE(index != nullptr);
+  const auto truth = decoded(path);
+  CHECK(index->packets == truth->packets);
+  CHECK(index->keys.size() == truth->keys.size());
+  const Frames all = test::sequential_decode(path);
+  Video video(path);
+  CHECK(video.index()->proven() == false);
+  for (const std::int64_t i : {45, 3, 30, 13, 12, 11, 49, 0, 24}) {
+    const Frames one = video.frames({&i, 1});
+    CHECK(std::ranges::equal(one.frame(0), all.frame(i)));
+  }
+  CHECK_FALSE(video.index()->proven());
+}
+
+TEST_CASE("chunks of MPEG-4 that may give no frame, or change the layer, leave doubt", "[index]") {
+  const TemporaryFolder folder;
+  const std::string path =
+      encode(folder.file("a.avi"), {.codec = "mpeg4", .width = 96, .height = 64, .gop = 5, .b_frames = 2}, 50);
+  REQUIRE(index_by_packets(path, {}) != nullptr);
+  const auto index = decoded(path);
+  std::string bytes = test::read_file(path);
+  SECTION("a VOP that is not coded") {
+    // A chunk's size stands before its bytes: 6 of them are the VOP, the rest is of no kind that counts.
+    const auto at = static_cast<std::size_t>(index->keys[4].place.position) + 8;
+    const std::size_t vop = bytes.find(std::string("\0\0\1\xB6", 4), at);
+    bytes.replace(vop, 10, std::string("\0\0\1\xB6\x50\x67\0\0\1\xB1", 10));
+    test::write_file(path, bytes);
+    CHECK(index_by_packets(path, {}) == nullptr);
+  }
+  SECTION("another size from the third keyframe on") {
+    const std::size_t layer =
+        bytes.find(std::string("\0\0\1\x20", 4), static_cast<std::size_t>(index->keys[2].place.position));
+    REQUIRE(layer != std::string::npos);
+    bytes[layer + 9] = static_cast<char>(bytes[layer + 9] ^ 1);
+    test::write_file(path, bytes);
+    CHECK(index_by_packets(path, {}) == nullptr);
+  }
+  SECTION("a file without its end") {
+    std::filesystem::resize_file(path, std::filesystem::file_size(path) / 2);
+    CHECK(index_by_packets(path, {}) == nullptr);
+  }
 }
 
 TEST_CASE("damage that only decoding shows is noticed when frames are read", "[index]") {
@@ -106,7 +165,7 @@ TEST_CASE("damage that only decoding shows is noticed when frames are read", "[i
 bool same(const VideoIndex& a, const VideoIndex& b) {
   return a.info.frames == b.info.frames && a.info.codec == b.info.codec && a.info.fps == b.info.fps &&
          a.info.width == b.info.width && a.info.path == b.info.path && a.fingerprints == b.fingerprints &&
-         a.packets == b.packets && a.one_by_one == b.one_by_one && a.keys.size() == b.keys.size() &&
+         a.packets == b.packets && a.may_skip == b.may_skip && a.keys.size() == b.keys.size() &&
          std::ranges::equal(a.keys, b.keys, [](const auto& x, const auto& y) {
            return x.frame == y.frame && x.packet == y.packet && x.place.found_again(y.place) &&
                   x.place.dts == y.place.dts && x.place.pts == y.place.pts;

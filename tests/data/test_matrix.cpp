@@ -148,6 +148,9 @@ TEST_CASE("matrix: HEVC", "[video][matrix]") {
       {"b4.mkv",
        "enc_size 64x48 -c:v libx265 -preset ultrafast -x265-params "
        "log-level=none:pools=1:keyint=250:bframes=4:b-pyramid=1 $o"},
+      {"layers.mp4",
+       "enc_size 64x48 -c:v libx265 -preset ultrafast -x265-params "
+       "log-level=none:pools=1:keyint=250:bframes=4:b-pyramid=1:temporal-layers=1 $o"},
       {"open.ts",
        "enc_size 64x48 -c:v libx265 -preset ultrafast -x265-params "
        "log-level=none:pools=1:keyint=10:min-keyint=10:bframes=3:open-gop=1 $o"},
