@@ -1,6 +1,8 @@
 // Evaluation clips.
 #include "data/clips.h"
 
+#include <algorithm>
+
 #include "data/ordered.h"
 #include "kernels/error.h"
 
@@ -30,10 +32,12 @@ UniformClips::UniformClips(const Dataset& dataset, ClipConfig clip, const Augmen
   if (threads < 1) fail("clips", "threads must be positive, got {}", threads);
   impl_->dataset = dataset;
   const auto* videos = &impl_->dataset.videos;
+  FileConfig reading = files;
+  reading.codec_threads = std::max(1, threads / static_cast<int>(std::clamp<std::size_t>(videos->size(), 1, 1 << 20)));
   impl_->clips = std::make_unique<Ordered<Frames>>(threads, 2 * threads, static_cast<std::int64_t>(videos->size()),
-                                                   [videos, clip, augment, count, files](std::int64_t i) {
+                                                   [videos, clip, augment, count, reading](std::int64_t i) {
                                                      return load_uniform_clips((*videos)[static_cast<std::size_t>(i)],
-                                                                               clip, augment, count, files);
+                                                                               clip, augment, count, reading);
                                                    });
 }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "data/hardware.h"
 #include "kernels/error.h"
 
 namespace mcn {
@@ -78,6 +79,7 @@ Decoder::Decoder(const VideoSource& source, const DecoderOptions& options)
   codec_->thread_type = FF_THREAD_FRAME;
   codec_->max_pixels = max_pixels;
   if (options.clear_frames) codec_->get_buffer2 = clear_buffer;
+  if (options.cuda) decode_on_cuda(*codec_, *decoder);
   if (code >= 0) code = avcodec_open2(codec_.get(), decoder, nullptr);
   if (code < 0) fail<DataError>("video", "{}: cannot decode {} ({})", name_, decoder->name, ffmpeg::error_text(code));
 }
@@ -124,6 +126,9 @@ AVFrame* Decoder::next() {
     if (code >= 0) {
       // A decoder in trouble may hand out a frame without a picture.
       if (frame_->data[0] == nullptr || frame_->width <= 0 || frame_->height <= 0) continue;
+      if (const int fetched = fetch(*frame_); fetched < 0)
+        fail<DeviceError>("video", "{}: a frame cannot be copied from the device ({})", name_,
+                          ffmpeg::error_text(fetched));
       if (frame_->decode_error_flags != 0 || (frame_->flags & AV_FRAME_FLAG_CORRUPT) != 0) ++damaged_;
       return frame_.get();
     }

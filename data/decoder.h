@@ -43,6 +43,7 @@ struct DecoderOptions {
   /// Frames start out black, so that what damage leaves undecoded is the same every time. Else it is what the buffer
   /// last held, which depends on the frames that are still in use.
   bool clear_frames = false;
+  bool cuda = false;  ///< decode_on_cuda
 };
 
 /// Demuxer and decoder of one file. Packets are numbered from 0 in the order of the file. DataError from the

@@ -119,8 +119,8 @@ std::shared_ptr<const VideoIndex> index_by_packets(const VideoSource& source, co
 
 std::shared_ptr<const VideoIndex> index_by_decoding(const VideoSource& source, const VideoOptions& options,
                                                     FrameCache& cache) {
-  Decoder decoder(source,
-                  {.timeout_seconds = options.timeout_seconds, .threads = options.threads, .clear_frames = true});
+  // With one thread: what several make of damage depends on their number.
+  Decoder decoder(source, {.timeout_seconds = options.timeout_seconds, .clear_frames = true});
   auto index = std::make_shared<VideoIndex>();
   describe(source, decoder, *index);
   VideoInfo& info = index->info;

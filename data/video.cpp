@@ -79,9 +79,11 @@ struct Video::Impl {
 
   void restart() {
     // Damaged frames must come out as they did when the index was made.
+    const bool unsound = index().info.damaged > 0 || by_counting_only();
     decoder.emplace(source, DecoderOptions{.timeout_seconds = options.timeout_seconds,
-                                           .threads = options.threads,
-                                           .clear_frames = index().info.damaged > 0 || by_counting_only()});
+                                           .threads = unsound ? 1 : options.threads,
+                                           .clear_frames = unsound,
+                                           .cuda = options.cuda && !unsound});
     decoder->skip([this](std::int64_t packet) { return spare(packet); });
     last = -1;
     damaged_before = 0;

@@ -48,7 +48,8 @@ struct VideoOptions {
   std::shared_ptr<const VideoIndex> index{};  ///< of an earlier Video of this file, as long as that has not changed
   std::string index_folder{};                 ///< where indices are kept between processes; empty: nowhere
   double timeout_seconds = 0;                 ///< for opening, and for each read; 0: none
-  int threads = 1;                            ///< of the codec
+  int threads = 1;                            ///< of the codec, for reading; the index is made with one
+  bool cuda = false;                          ///< decode on a GPU (NVDEC) what that decodes to the same bits
   bool always_decode = false;                 ///< for the index, whatever the container says
 };
 

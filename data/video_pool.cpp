@@ -13,6 +13,8 @@ VideoOptions FileConfig::options() const {
   VideoOptions options;
   options.index_folder = index_folder;
   options.timeout_seconds = timeout_seconds;
+  options.threads = codec_threads;
+  options.cuda = cuda;
   return options;
 }
 

@@ -18,6 +18,8 @@ struct FileConfig {
   std::string index_folder;    ///< where indices are kept between runs; empty: nowhere
   int max_open = 64;           ///< files open at a time
   double timeout_seconds = 0;  ///< for opening a file, and for each read; 0: none
+  int codec_threads = 1;       ///< that decode frames of one file, for fewer files at a time than cores
+  bool cuda = false;           ///< VideoOptions::cuda
 
   [[nodiscard]] VideoOptions options() const;
 };

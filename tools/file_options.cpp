@@ -1,7 +1,9 @@
 // Names and help texts of the options on files.
 #include "tools/file_options.h"
 
+#include <algorithm>
 #include <cstdlib>
+#include <thread>
 
 namespace mcn {
 
@@ -15,6 +17,8 @@ std::string default_index_folder() {
   return "";
 }
 
+int codec_threads() { return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, 16); }
+
 void add_file_options(CLI::App& command, FileConfig& files) {
   files.index_folder = default_index_folder();
   command.add_option("--index-cache", files.index_folder,
@@ -24,6 +28,16 @@ void add_file_options(CLI::App& command, FileConfig& files) {
       .add_option("--decode-timeout", files.timeout_seconds,
                   "seconds that opening a video, or reading a clip of it, may take; 0: no limit")
       ->check(CLI::NonNegativeNumber);
+  add_hwaccel(command, files.cuda);
+}
+
+void add_hwaccel(CLI::App& command, bool& cuda) {
+  command
+      .add_option_function<std::string>(
+          "--hwaccel", [&cuda](const std::string& name) { cuda = name == "cuda"; },
+          "where H.264, HEVC, VP9 and AV1 are decoded: none: the CPU; cuda: a GPU's video engine")
+      ->check(CLI::IsMember({"none", "cuda"}))
+      ->default_str("none");
 }
 
 }  // namespace mcn

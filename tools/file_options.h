@@ -1,4 +1,4 @@
-// How a subcommand reads video files: --index-cache, --max-open, --decode-timeout.
+// How a subcommand reads video files: --index-cache, --max-open, --decode-timeout, --hwaccel.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -11,6 +11,11 @@ namespace mcn {
 /// without either.
 std::string default_index_folder();
 
+/// Threads of the codec where one file is all there is to read: the machine's cores, at most 16.
+int codec_threads();
+
 void add_file_options(CLI::App& command, FileConfig& files);
+/// --hwaccel none|cuda.
+void add_hwaccel(CLI::App& command, bool& cuda);
 
 }  // namespace mcn

@@ -7,6 +7,7 @@
 #include "data/video.h"
 #include "engine/npy.h"
 #include "tools/command.h"
+#include "tools/file_options.h"
 
 namespace mcn {
 namespace {
@@ -34,15 +35,17 @@ void add_frames(CLI::App& app) {
   CLI::App* command = app.add_subcommand("frames", "frames of a video by number: uint8, N x H x W x 3, RGB");
   struct Options {
     std::string video, out, at;
+    bool cuda = false;
   };
   auto o = std::make_shared<Options>();
   command->add_option("video", o->video, "video file")->required();
   command->add_option("--at", o->at, "frame numbers from 0, in any order, repeats allowed: 0,7,31")->required();
   command->add_option("--out", o->out, ".npy file; written whole or not at all")->required();
+  add_hwaccel(*command, o->cuda);
   set_action(*command, [o] {
     const std::vector<std::int64_t> numbers = frame_numbers(o->at);
     expect_writable("frames", o->out);
-    const Frames frames = Video(o->video).frames(numbers);
+    const Frames frames = Video(o->video, {.threads = codec_threads(), .cuda = o->cuda}).frames(numbers);
     write_npy(o->out, DType::u8, {frames.count, frames.height, frames.width, 3},
               std::as_bytes(std::span<const std::uint8_t>(frames.rgb)));
     fmt::print("{} frames of {}x{} pixels: {}\n", frames.count, frames.width, frames.height, o->out);

@@ -49,7 +49,8 @@ std::optional<std::int64_t> outcome(const std::string& path) {
   }
 }
 
-/// Whatever was read before, and whether decoded frames are kept, a frame is that of one decode from end to end.
+/// Whatever was read before, whether decoded frames are kept, and with any number of codec threads, a frame is that of
+/// one decode from end to end.
 void check_same_frames(const std::string& path) {
   Frames truth;
   try {
@@ -60,12 +61,16 @@ void check_same_frames(const std::string& path) {
   } catch (const DataError&) {
     return;
   }
-  for (const std::int64_t cache_bytes : {std::int64_t{0}, std::int64_t{16} << 20}) {
-    Video video(path, {.cache_bytes = cache_bytes});
+  struct Way {
+    std::int64_t cache_bytes;
+    int threads;
+  };
+  for (const auto [cache_bytes, threads] : {Way{0, 1}, Way{16 << 20, 1}, Way{0, 3}}) {
+    Video video(path, {.cache_bytes = cache_bytes, .threads = threads});
     for (const std::int64_t i :
          {truth.count / 2, truth.count - 1, std::int64_t{0}, truth.count / 2 + 1, truth.count / 3}) {
       if (i >= truth.count) continue;
-      INFO("frame " << i << " of " << truth.count << ", cache of " << cache_bytes);
+      INFO("frame " << i << " of " << truth.count << ", cache of " << cache_bytes << ", codec threads " << threads);
       const Frames one = video.frames({&i, 1}, 16, 16);
       CHECK(std::ranges::equal(one.frame(0), truth.frame(i)));
     }
@@ -134,6 +139,7 @@ void check_flips(std::size_t first, std::size_t last) {
     const std::string bytes = test::read_file(path);
     const std::string target = folder.file(std::string("damaged_") + samples[s].file);
     REQUIRE(outcome(path).has_value());
+    check_same_frames(path);
     const std::ptrdiff_t descriptors = open_descriptors();
     int readable = 0;
     const int seeds = damage_seeds();

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "data/video.h"
+#include "engine/device.h"
 #include "tests/catch.h"
 #include "tests/tools/run_command.h"
 
@@ -117,6 +118,25 @@ TEST_CASE("an output that cannot be written exits with 3") {
   CHECK(train.exit_code == 3);
   CHECK(train.err.find(below_a_file) != std::string::npos);
   CHECK(folder.count() == 2);
+}
+
+TEST_CASE("decoding on a GPU that is not here is refused, where it would be used") {
+  const std::string fault = device_fault("cuda");
+  if (fault.empty()) return;  // tools/gpu_check.sh compares what it decodes
+  const test::TemporaryFolder folder;
+  const Videos videos(folder);
+  std::string avi;
+  for (const auto& entry : fs::recursive_directory_iterator(videos.root))
+    if (entry.path().extension() == ".avi") avi = entry.path().string();
+  REQUIRE_FALSE(avi.empty());
+  const auto h264 =
+      mcn_command({"frames", videos.video, "--at", "0", "--out", folder.file("a.npy"), "--hwaccel", "cuda"});
+  CHECK(h264.exit_code == 4);
+  CHECK(one_line_error(h264, "video", {"--hwaccel cuda", "CUDA device"}));
+  const auto mpeg4 = mcn_command({"frames", avi, "--at", "0", "--out", folder.file("b.npy"), "--hwaccel", "cuda"});
+  CHECK(mpeg4.exit_code == 0);
+  const auto unknown = mcn_command({"frames", avi, "--at", "0", "--out", folder.file("c.npy"), "--hwaccel", "metal"});
+  CHECK(unknown.exit_code == 2);
 }
 
 TEST_CASE("synth refuses settings without sense, and folders that hold something") {
