@@ -147,15 +147,7 @@ std::optional<std::int64_t> integer(std::string_view text) {
 
 std::string shown(std::string_view text) {
   constexpr std::size_t longest = 160;
-  std::string result;
-  for (const char c : text.substr(0, longest)) {
-    const auto code = static_cast<unsigned char>(c);
-    if (code < 0x20 || code == 0x7F)
-      result += fmt::format("\\x{:02x}", code);
-    else
-      result += c;
-  }
-  return text.size() > longest ? result + "..." : result;
+  return one_line(text.substr(0, longest)) + (text.size() > longest ? "..." : "");
 }
 
 std::vector<Line> parse_lines(std::string_view text, const fs::path& path) {

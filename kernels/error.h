@@ -40,10 +40,23 @@ class NonFiniteError : public Error {
   using Error::Error;
 };
 
-/// Throws E with the text "[prefix] formatted message".
+/// The text with control characters as \xNN.
+inline std::string one_line(std::string_view text) {
+  std::string line;
+  for (const char c : text) {
+    const auto code = static_cast<unsigned char>(c);
+    if (code < 0x20 || code == 0x7F)
+      line += fmt::format("\\x{:02x}", code);
+    else
+      line += c;
+  }
+  return line;
+}
+
+/// Throws E with the text "[prefix] formatted message". The arguments may hold anything: names of files do.
 template <class E = UsageError, class... Args>
 [[noreturn]] void fail(std::string_view prefix, fmt::format_string<Args...> format, Args&&... args) {
-  throw E(fmt::format("[{}] {}", prefix, fmt::format(format, std::forward<Args>(args)...)));
+  throw E(one_line(fmt::format("[{}] {}", prefix, fmt::format(format, std::forward<Args>(args)...))));
 }
 
 }  // namespace mcn

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Builds the fuzz targets and runs each of them: tools/fuzz.sh [SECONDS [TARGET...]]
+# Builds the fuzz targets and runs them, two side by side: tools/fuzz.sh [SECONDS [TARGET...]]
 #   SECONDS  for each target, 30 unless it is said
-#   TARGET   video, splits, ...; all unless it is said
-# What they learn stays in build-fuzz/corpus, findings in build-fuzz/findings. Exit status 0 only without findings.
+#   TARGET   video, splits, csv, lists, shards, safetensors or config; all unless it is said
+# What they learn stays in build-fuzz/corpus. An input that shows a fault is left in build-fuzz/reproducers, and its path
+# is printed; build-fuzz/fuzz_TARGET FILE shows the fault again. Exit status 0 only if nothing was found.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 case "${1-}" in
   --help | -h)
-    sed -n '2,5s/^# //p' "$0"
+    sed -n '2,6s/^# //p' "$0"
     exit 0
     ;;
 esac
@@ -18,7 +19,12 @@ shift || true
 
 cmake --preset fuzz
 cmake --build --preset fuzz -j "$(tools/jobs.sh)"
-[[ -d build-fuzz/seeds ]] || tests/fuzz/make_corpus.sh build-fuzz/seeds
+if [[ ! build-fuzz/seeds -nt tests/fuzz/make_corpus.sh ]]; then
+  rm -rf build-fuzz/seeds build-fuzz/seeds.new
+  tests/fuzz/make_corpus.sh build-fuzz/seeds.new
+  mv build-fuzz/seeds.new build-fuzz/seeds
+  touch build-fuzz/seeds
+fi
 
 targets=("$@")
 if ((${#targets[@]} == 0)); then
@@ -26,18 +32,40 @@ if ((${#targets[@]} == 0)); then
     [[ -x $file && -f $file ]] && targets+=("${file#build-fuzz/fuzz_}")
   done
 fi
+for target in "${targets[@]}"; do
+  [[ -x build-fuzz/fuzz_$target ]] || { echo "fuzz: no target $target" >&2 && exit 2; }
+done
 
 export ASAN_OPTIONS=allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1
-status=0
-for target in "${targets[@]}"; do
-  corpus="build-fuzz/corpus/$target" findings="build-fuzz/findings/$target"
-  mkdir -p "$corpus" "$findings"
-  echo "fuzz: $target, $seconds s"
+# Not on a disk, which would be what is measured; what a target that crashed leaves there goes, too.
+[[ ! -w /dev/shm ]] || export TMPDIR=/dev/shm
+TMPDIR=$(mktemp -d)
+export TMPDIR
+trap 'rm -rf "$TMPDIR"' EXIT
+
+run_target() {
+  local target=$1 corpus="build-fuzz/corpus/$1" log="build-fuzz/logs/$1"
+  mkdir -p "$corpus" build-fuzz/logs build-fuzz/reproducers
   # Some seconds for one input are a hang; more than a few GiB, a header that was believed.
-  if ! "build-fuzz/fuzz_$target" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=4096 -max_len=65536 \
-    -verbosity=0 -print_final_stats=1 -artifact_prefix="$findings/" "$corpus" "build-fuzz/seeds/$target"; then
-    echo "fuzz: FINDING of $target, kept in $findings" >&2
-    status=1
+  if "build-fuzz/fuzz_$target" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=4096 -max_len=65536 \
+    -artifact_prefix="build-fuzz/reproducers/$target-" "$corpus" "build-fuzz/seeds/$target" >"$log" 2>&1; then
+    echo "fuzz: $target: nothing found: $(grep -E '^#[0-9]+\s+DONE' "$log")"
+  else
+    grep -vE '^#[0-9]|NEW_FUNC' "$log" | tail -n 60 >&2
+    echo "fuzz: $target: FOUND $(sed -n 's/.*Test unit written to //p' "$log"), all of its output in $log" >&2
+    return 1
   fi
+}
+
+status=0
+running=0
+for target in "${targets[@]}"; do
+  if ((running == 2)); then
+    wait -n || status=1
+    running=1
+  fi
+  run_target "$target" &
+  running=$((running + 1))
 done
+for ((; running > 0; --running)); do wait -n || status=1; done
 exit "$status"

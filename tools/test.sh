@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The whole check of a change: set-up, builds, format, clang-tidy, sanitizers, then the suite. tools/test.sh [--quick]
-#   --quick  without clang-tidy, sanitizers and the CUDA build (which is left out without nvcc, too)
+# The whole check of a change: set-up, builds, format, clang-tidy, sanitizers, fuzzers, then the suite.
+# tools/test.sh [--quick]
+#   --quick  without clang-tidy, sanitizers, fuzzers and the CUDA build (which is left out without nvcc, too)
 # Ends with ctest's summary; exit status 0 only if everything passed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -10,7 +11,7 @@ case "$#:${1-}" in
   0:) ;;
   1:--quick) quick=true ;;
   1:--help | 1:-h)
-    sed -n '2,4s/^# //p' "$0"
+    sed -n '2,5s/^# //p' "$0"
     exit 0
     ;;
   *)
@@ -94,6 +95,7 @@ if ! $quick; then
   fi
   stage "sanitizer build" build asan
   stage "sanitizer suite" ctest --preset asan -j "$jobs" --no-tests=error
+  stage "fuzz, 30 s a target" tools/fuzz.sh 30
 fi
 
 if ! $quick; then

@@ -75,6 +75,13 @@ TEST_CASE("list: lines that are wrong are refused with file and line", "[dataset
   check_error(layout, "no list of train videos", "train.txt");
 }
 
+TEST_CASE("list: an error quotes the name of a file in one line", "[dataset][list]") {
+  Layout layout(DatasetFormat::list);
+  layout.file("a.mp4");
+  layout.config.train_files = {"no\nsuch\r.txt"};
+  check_error(layout, "no\\x0asuch\\x0d.txt", "no such file");
+}
+
 TEST_CASE("list: the first of many faults is thrown, the others are counted", "[dataset][list]") {
   Layout layout(DatasetFormat::list);
   layout.file("train.txt", "x 0\ny 0\nz 0\n");

@@ -4,26 +4,32 @@
 #include <array>
 #include <cstdlib>
 
+#include "data/container.h"
 #include "data/video.h"
 #include "tests/fuzz/fuzz.h"
+
+using mcn::fuzz::violated;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static mcn::fuzz::MemoryFile file;
   static const bool strict = std::getenv("MCN_FUZZ_STRICT") != nullptr;
-  file.write(data, size);
+  // A small file may hold an hour of frames; the loader, too, gives up on it.
+  constexpr double timeout_seconds = 2;
+  file.write(mcn::fuzz::as_text(data, size));
+  static_cast<void>(mcn::declared_bytes(file.path()));
   mcn::fuzz::read([&] {
-    mcn::Video video(file.path(), {.cache_bytes = 0, .index = {}});
+    mcn::Video video(file.path(), {.cache_bytes = 0, .timeout_seconds = timeout_seconds});
     const std::int64_t n = video.info().frames;
-    if (n < 1) mcn::fuzz::violated("an open video has frames");
+    if (n < 1) violated("an open video has frames");
     const std::array<std::int64_t, 4> indices{n / 2, n - 1, 0, n / 2};
     const mcn::Frames clip = video.frames(indices, 16, 16);
-    if (clip.rgb.size() != 4 * clip.frame_bytes()) mcn::fuzz::violated("a clip has the size asked for");
-    mcn::Video again(file.path(), {.cache_bytes = 1 << 24, .index = {}});
-    if (again.info().frames != n) mcn::fuzz::violated("a file has the same frames every time");
+    if (clip.rgb.size() != 4 * clip.frame_bytes()) violated("a clip has the size asked for");
+    mcn::Video again(file.path(), {.cache_bytes = 1 << 24, .timeout_seconds = timeout_seconds});
+    if (again.info().frames != n) violated("a file has the same frames every time");
     for (std::size_t k = 0; k < indices.size(); ++k) {
       const mcn::Frames one = again.frames({&indices[k], 1}, 16, 16);
       if (strict && !std::ranges::equal(one.frame(0), clip.frame(static_cast<std::int64_t>(k))))
-        mcn::fuzz::violated("a frame is the same however it is reached");
+        violated("a frame is the same however it is reached");
     }
   });
   return 0;

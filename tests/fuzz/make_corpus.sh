@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Writes the fuzzers' first inputs: tests/fuzz/make_corpus.sh FOLDER. A folder for each target; needs ffmpeg.
+# Writes the fuzzers' first inputs: tests/fuzz/make_corpus.sh FOLDER. A folder for each target; needs ffmpeg and tar.
 set -euo pipefail
 out=$1
-mkdir -p "$out"/{video,splits,safetensors,config}
+mkdir -p "$out"/{video,splits,csv,lists,shards,safetensors,config}
 
 video() {
   local name=$1
@@ -37,6 +37,44 @@ printf "$classes"'\0Archery/v_Archery_g01_c01.avi 1\nArchery/v Archery 7.avi 1\n
 printf "$classes"'\0Archery/v_Archery_g01_c01.avi\r\n\r\n\0HandstandPushups/v_HandstandPushups_g01_c01.avi 2  \n' \
   >"$out/splits/windows"
 printf '2 Archery\n1 HandstandPushups\n\0Archery/v_Archery_g01_c01.avi 1\n\0' >"$out/splits/disagrees"
+printf '#20_clap_u_nm_np1_fr_goo_0.avi 1 \na 2.avi 2 \n\0b.avi 1 \n\0c.avi 0 \nd.avi 2 \n' >"$out/splits/hmdb51"
+printf 'a 2.avi 1\r\n\0b.avi 2\r\nc.avi 1\r\n\0gone.avi 1\r\n' >"$out/splits/hmdb51_faults"
+
+header='label,youtube_id,time_start,time_end,split\n'
+printf "$header"'yoga,z,1,11,train\nriding a bike,-y,10.0,20.0,train\n\0'"$header"'yoga,v,123,133,validate\n' \
+  >"$out/csv/usual"
+printf '\xef\xbb\xbfyoutube_id, time_start ,time_end,"label",is_cc\r\nx,1,11,"riding a bike",0\r\n\r\n"z",2,"12","a ""b"", c",1' \
+  >"$out/csv/quoted"
+printf 'label,youtube_id\nyoga,z\n\0label,youtube_id\nyoga,v\n' >"$out/csv/short"
+printf "$header"'yoga,x,1,11,train\nyoga,z,1,11,test\n' >"$out/csv/one_for_all"
+
+printf 'a.mp4 0\nb/two words.avi\t2 \nb/ends in 3.avi   1\n3 4\0./b/two words.avi 0\n' >"$out/lists/usual"
+printf '\xef\xbb\xbf a.mp4 0\r\n\r\n3 99999\r\n\0gone.mp4 1\n' >"$out/lists/windows"
+
+# A member a pair of arguments: its name and its content.
+shard() {
+  local name=$1 format=$2 folder names=()
+  folder=$(mktemp -d)
+  shift 2
+  while (($# > 0)); do
+    mkdir -p "$(dirname "$folder/$1")"
+    printf "$2" >"$folder/$1"
+    names+=("$1")
+    shift 2
+  done
+  tar --format="$format" --blocking-factor=1 --owner=0 --group=0 --numeric-owner --mtime=@0 -C "$folder" \
+    -cf "$out/shards/$name" "${names[@]}"
+  rm -r "$folder"
+}
+shard cls ustar a.mp4 video a.cls 3 b.avi more b.cls '0\n'
+shard json pax b/a.left.mp4 left b/a.json '{"label": 2, "id": "a"}'
+shard gnu gnu "$(printf 'long%.0s' {1..30}).webm" video "$(printf 'long%.0s' {1..30}).cls" 1
+shard pax pax "$(printf 'long%.0s' {1..30})/$(printf 'name%.0s' {1..30}).mkv" '' \
+  "$(printf 'long%.0s' {1..30})/$(printf 'name%.0s' {1..30}).cls" 1
+shard old v7 a.mp4 video a.cls 0
+gzip -nc "$out/shards/old" >"$out/shards/compressed"
+printf 'train-{0..3}{a,,b}.tar' >"$out/shards/pattern"
+printf 'train-{000..0}.tar' >"$out/shards/pattern_of_one"
 
 # 8 bytes of length, little-endian, then JSON, then data.
 tensors() {
@@ -49,8 +87,10 @@ tensors two '{"__metadata__":{"k":"v"},"a":{"dtype":"I64","shape":[],"data_offse
   '\0\0\0\0\0\0\0\x01ab'
 tensors none '{}' ''
 
-printf 'data = "videos"\nout = "run"\narch = "r2plus1d_10"\nwidth = 0.25\norder = 2\nmilestones = [1, 2, 3]\nresidual-view = true\n' \
+printf 'data = "videos"\nformat = "list"\nout = "run"\narch = "r2plus1d_10"\nwidth = 0.25\norder = 2\nmilestones = [1, 2, 3]\nresidual-view = true\n' \
   >"$out/config/usual"
-printf '# a comment\ndata="v"\nout='"'run'"'\nlr=1e-3\ninner-tape="recompute"\nseed=7\nmilestones=[]\nflip=0.5' \
+printf '# a comment\ndata="v"\nformat="ucf101"\nout='"'run'"'\nlr=1e-3\ninner-tape="recompute"\nseed=7\nmilestones=[]\nflip=0.5' \
   >"$out/config/others"
+printf 'data = "v"\nformat = "webdataset"\nout = "r"\ntrain-files = ["a-{0..3}.tar", "b.tar"]\ncuda-graph = false\n' \
+  >"$out/config/files"
 printf '[section]\ndata = "v"\nx.y = 1\nmulti = """\na\n"""\n' >"$out/config/sections"
