@@ -1,6 +1,8 @@
 // The pool of open files.
 #include "data/video_pool.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <exception>
 #include <utility>
@@ -9,6 +11,19 @@
 
 namespace mcn {
 
+namespace {
+
+/// With some descriptors left for all else, and two for a file while its index is made.
+int affordable(int max_open) {
+  constexpr rlim_t others = 24;
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return max_open;
+  const rlim_t most = limit.rlim_cur > others ? (limit.rlim_cur - others) / 2 : 0;
+  return static_cast<int>(std::clamp<rlim_t>(most, 1, static_cast<rlim_t>(max_open)));
+}
+
+}  // namespace
+
 VideoOptions FileConfig::options() const {
   VideoOptions options;
   options.index_folder = index_folder;
@@ -16,7 +31,8 @@ VideoOptions FileConfig::options() const {
   return options;
 }
 
-VideoPool::VideoPool(VideoOptions options, int max_open) : options_(std::move(options)), max_open_(max_open) {
+VideoPool::VideoPool(VideoOptions options, int max_open)
+    : options_(std::move(options)), max_open_(affordable(std::max(1, max_open))) {
   if (max_open < 1) fail("video", "expected room for at least 1 open file, got {}", max_open);
 }
 

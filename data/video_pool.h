@@ -17,7 +17,7 @@ namespace mcn {
 struct FileConfig {
   std::string index_folder;    ///< where indices are kept between runs; empty: nowhere
   int max_open = 64;           ///< files open at a time
-  double timeout_seconds = 0;  ///< for opening a file, and for each read; 0: none
+  double timeout_seconds = 0;  ///< for opening a file, and for each read of it; 0: none
 
   [[nodiscard]] VideoOptions options() const;
 };
@@ -44,7 +44,8 @@ class VideoPool {
     int exceptions_ = 0;
   };
 
-  /// options: of every Video, but for the index. UsageError if max_open is not positive.
+  /// options: of every Video, but for the index. Fewer than max_open files are kept open where the process may not have
+  /// as many descriptors. UsageError if max_open is not positive.
   VideoPool(VideoOptions options, int max_open);
 
   /// Waits while max_open files are in use. Throws what Video's constructor throws.
