@@ -70,8 +70,9 @@ struct Loader::Impl {
     return list[static_cast<std::size_t>(slot)];
   }
 
+  /// By epoch and not by iteration, which the batch's size has a say in.
   [[nodiscard]] Philox random(Purpose purpose, std::int64_t at_iteration, std::int64_t video, int view) const {
-    return Philox(config.seed, hash_stream(purpose, at_iteration, video, view));
+    return Philox(config.seed, hash_stream(purpose, at_iteration / (size() / config.batch), video, view));
   }
 
   HostRing::Slot frames(Video& video, std::span<const std::int64_t> wanted) {
@@ -104,7 +105,8 @@ struct Loader::Impl {
       require_clip(video->info().path, video->info().frames, config.clip);
       for (const int side : {0, 1}) {
         Philox starts = random(clip_start, at_iteration, number, side);
-        std::vector<std::int64_t> wanted = random_clip(video->info().frames, config.clip, starts);
+        std::vector<std::int64_t> wanted =
+            sampled_clip(config.sampling, video->info().frames, config.clip, side, 2, starts);
         if (side == 1 && config.residual_view) wanted = pairs(video->info(), wanted);
         (side == 0 ? result.frames_a : result.frames_b) = frames(*video, wanted);
         (side == 0 ? result.augmentation_a : result.augmentation_b) =

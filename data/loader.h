@@ -19,6 +19,7 @@ namespace mcn {
 struct LoaderConfig {
   std::int64_t batch = 16;  ///< videos
   ClipConfig clip;
+  ClipSampling sampling = ClipSampling::random;  ///< of the two views' clips: uniform has one at either end
   AugmentConfig augment;
   std::uint64_t seed = 0;
   int threads = 2;             ///< that decode; change no bit
@@ -65,8 +66,8 @@ struct LoaderStats {
 };
 
 /// An epoch is a seeded permutation of the videos, a batch the next `batch` of it, the incomplete rest dropped. Every
-/// random number is a function of (seed, iteration, video, view). A video that cannot be decoded, or has fewer frames
-/// than a clip, is replaced by another that is not in the batch, chosen by the seed.
+/// random number of a clip is a function of (seed, epoch, video, view). A video that cannot be decoded, or has fewer
+/// frames than a clip, is replaced by another that is not in the batch, chosen by the seed.
 class Loader {
  public:
   /// Throws what check() throws. The data set is copied; frames are decoded into the backend's host memory.

@@ -113,7 +113,7 @@ TEST_CASE("threads, ring and resume change no bit", "[loader]") {
   c.residual_view = GENERATE(false, true);
   c.threads = 1;
   const std::vector<Batch> truth = take(d, c, 6);
-  for (const int threads : {1, 2, 3})
+  for (const int threads : {1, 2, 5})
     for (const int ring : {1, 4}) {
       INFO(threads << " threads, ring " << ring);
       c.threads = threads;
@@ -126,6 +126,89 @@ TEST_CASE("threads, ring and resume change no bit", "[loader]") {
   for (std::size_t i = 0; i < 3; ++i) check_same(resumed[i], truth[i + 3]);
   c.seed = 6;
   CHECK_FALSE((take(d, c, 1)[0].view_a.augmentation == resumed[0].view_a.augmentation));
+}
+
+TEST_CASE("a clip is drawn by seed, epoch, video and view, whatever the batch and the place in it", "[loader]") {
+  const TemporaryFolder folder;
+  const Dataset d = make_videos(folder, 6);
+  LoaderConfig c = small_config();
+  struct Drawn {
+    std::vector<AugmentClip> clips;  // of view a, then of view b
+    std::vector<std::uint8_t> frames;
+    bool operator==(const Drawn&) const = default;
+  };
+  using Key = std::pair<std::int64_t, std::int64_t>;  // epoch and video
+  const auto draw = [&](std::int64_t batch, std::int64_t first) {
+    c.batch = batch;
+    c.first_iteration = first;
+    const std::int64_t batches = 6 / batch;
+    std::map<Key, Drawn> drawn;
+    for (const Batch& b : take(d, c, static_cast<int>(2 * batches - first)))
+      for (std::size_t i = 0; i < b.videos.size(); ++i) {
+        Drawn& one = drawn[{b.iteration / batches, b.videos[i]}];
+        for (const BatchView* view : {&b.view_a, &b.view_b}) {
+          one.clips.push_back(view->augmentation[i]);
+          const auto bytes = view->frames[i].bytes();
+          one.frames.insert(one.frames.end(), bytes.begin(), bytes.end());
+        }
+      }
+    return drawn;
+  };
+  const auto truth = draw(1, 0);
+  REQUIRE(truth.size() == 12);
+  CHECK((draw(2, 0) == truth));
+  CHECK((draw(3, 0) == truth));
+  CHECK((draw(6, 0) == truth));
+  // From the middle of an epoch on.
+  for (const auto& [key, drawn] : draw(2, 2)) CHECK((truth.at(key) == drawn));
+  for (std::int64_t v = 0; v < 6; ++v) {
+    const Drawn &first = truth.at({0, v}), &second = truth.at({1, v});
+    CHECK_FALSE((first.clips == second.clips));
+    CHECK_FALSE((first.clips[0] == first.clips[1]));
+  }
+}
+
+TEST_CASE("the views' clips are anywhere, at the two ends or both in the middle, with their stride", "[loader]") {
+  const TemporaryFolder folder;
+  const Dataset d = make_videos(folder, 3);
+  LoaderConfig c = small_config();
+  c.residual_view = GENERATE(false, true);
+  c.clip = {4, GENERATE(1, 2, 3)};
+  // Frames of the videos at the size of the clips.
+  const auto frames_of = [&](std::int64_t video, std::vector<std::int64_t> numbers, bool residual) {
+    std::vector<std::int64_t> wanted;
+    for (const std::int64_t i : numbers) {
+      wanted.push_back(residual ? std::min<std::int64_t>(i, 10) : i);
+      if (residual) wanted.push_back(wanted.back() + 1);
+    }
+    return Video(d.videos[static_cast<std::size_t>(video)].source).frames(wanted, 10, 12).rgb;
+  };
+  const auto check_views = [&](const std::function<bool(int, std::int64_t)>& allowed) {
+    for (const Batch& b : take(d, c, 8))
+      for (std::size_t i = 0; i < 3; ++i)
+        for (const int side : {0, 1}) {
+          const BatchView& view = side == 0 ? b.view_a : b.view_b;
+          const std::int64_t span = 3 * c.clip.stride + 1;
+          std::int64_t start = -1;
+          for (std::int64_t s = 0; s + span <= 12 && start < 0; ++s)
+            if (std::ranges::equal(
+                    frames_of(b.videos[i], {s, s + c.clip.stride, s + 2 * c.clip.stride, s + 3 * c.clip.stride},
+                              view.residual),
+                    view.frames[i].bytes().first(view.residual ? 2880 : 1440)))
+              start = s;
+          INFO("view " << side << " starts at " << start);
+          CHECK(start >= 0);
+          CHECK(allowed(side, start));
+        }
+  };
+  const std::int64_t last = 11 - 3 * c.clip.stride;
+  std::set<std::int64_t> starts;
+  check_views([&](int, std::int64_t start) { return starts.insert(start).second || true; });
+  CHECK(starts.size() > 1);
+  c.sampling = ClipSampling::uniform;
+  check_views([&](int side, std::int64_t start) { return start == (side == 0 ? 0 : last); });
+  c.sampling = ClipSampling::centre;
+  check_views([&](int, std::int64_t start) { return start == last / 2; });
 }
 
 TEST_CASE("the residual view is the difference of frames that follow each other", "[loader]") {
