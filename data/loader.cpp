@@ -46,7 +46,7 @@ std::vector<std::int64_t> batch_videos(std::int64_t videos, std::int64_t batch, 
 }
 
 struct Loader::Impl {
-  explicit Impl(Backend& backend, const LoaderConfig& c)
+  Impl(Backend& backend, const LoaderConfig& c)
       : config(c), pool(c.files.options(), c.files.max_open), ring(backend, view_bytes(c)) {}
 
   Dataset dataset;
@@ -122,9 +122,14 @@ struct Loader::Impl {
   void count_bad(const Sample& sample) {
     bad.emplace(sample.video, sample.error);
     const auto count = static_cast<std::int64_t>(bad.size());
-    if (count * 100 <= config.max_bad_percent * size()) return;
+    if (static_cast<double>(count) * 100 <= config.max_bad_percent * static_cast<double>(size())) return;
+    // stats() has all of them.
+    constexpr std::int64_t most_shown = 5;
     std::string list;
-    for (const auto& [video, error] : bad) list += "; " + error;
+    std::int64_t shown = 0;
+    for (const auto& [video, error] : bad)
+      if (shown++ < most_shown) list += "; " + error;
+    if (count > most_shown) list += fmt::format("; and {} more", count - most_shown);
     fail<DataError>("loader", "{} of {} videos cannot be used, more than {}%{}", count, size(), config.max_bad_percent,
                     list);
   }
@@ -156,11 +161,15 @@ struct Loader::Impl {
     }
   }
 
+  [[nodiscard]] double ready() const {
+    return static_cast<double>(samples->waiting()) / static_cast<double>(config.batch);
+  }
+
   Batch next() {
     const std::int64_t start = now_ns();
+    const double ready_before = ready();
     std::vector<Sample> parts;
     for (std::int64_t i = 0; i < config.batch; ++i) parts.push_back(*samples->next());
-    totals.wait_ms += static_cast<double>(now_ns() - start) / 1e6;
     {
       const std::lock_guard lock(mutex);
       lists.erase(iteration);
@@ -168,6 +177,7 @@ struct Loader::Impl {
     for (const Sample& s : parts)
       if (!s.error.empty()) count_bad(s);
     replace_if_needed(parts);
+    totals.wait_ms += static_cast<double>(now_ns() - start) / 1e6;
 
     Batch batch;
     batch.iteration = iteration++;
@@ -181,6 +191,8 @@ struct Loader::Impl {
       batch.view_b.augmentation.push_back(s.augmentation_b);
       batch.decode_ms += s.ms;
     }
+    batch.ready = ready_before;
+    batch.bad_videos = std::ssize(bad);
     ++totals.batches;
     totals.decode_ms += batch.decode_ms;
     return batch;
@@ -201,6 +213,8 @@ void check(const LoaderConfig& config, const Dataset& dataset) {
   if (config.files.max_open < 1 || !(config.files.timeout_seconds >= 0))
     fail("loader", "expected room for open files and a timeout in seconds, got {} and {}", config.files.max_open,
          config.files.timeout_seconds);
+  if (!(config.max_bad_percent >= 0 && config.max_bad_percent <= 100))
+    fail("loader", "the share of unusable videos must be from 0 to 100%, got {}", config.max_bad_percent);
   if (config.first_iteration < 0) fail("loader", "iterations count from 0, got {}", config.first_iteration);
   const auto videos = static_cast<std::int64_t>(dataset.videos.size());
   if (videos < config.batch)
@@ -269,7 +283,7 @@ std::size_t Loader::buffers() const { return impl_->ring.slots(); }
 
 LoaderStats Loader::stats() const {
   LoaderStats stats = impl_->totals;
-  stats.ready = static_cast<double>(impl_->samples->waiting()) / static_cast<double>(impl_->config.batch);
+  stats.ready = impl_->ready();
   stats.bad.assign(impl_->bad.begin(), impl_->bad.end());
   return stats;
 }

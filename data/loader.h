@@ -26,7 +26,7 @@ struct LoaderConfig {
   int ring = 4;                ///< batches that the threads may be ahead; changes no bit
   bool residual_view = false;  ///< second view: each frame's successor minus the frame, normalised
   std::int64_t first_iteration = 0;
-  int max_bad_percent = 5;  ///< of the data set's videos that may be unusable
+  double max_bad_percent = 5;  ///< of the data set's videos that may be unusable
   FileConfig files;
 };
 
@@ -45,7 +45,9 @@ struct Batch {
   std::vector<std::int64_t> videos;  ///< indices in Dataset::videos, all different
   std::vector<std::int64_t> labels;
   BatchView view_a, view_b;
-  double decode_ms = 0;  ///< that the threads spent on it, together
+  double decode_ms = 0;         ///< that the threads spent on it, together
+  double ready = 0;             ///< batches that were made when it was asked for, this one included; a fraction counts
+  std::int64_t bad_videos = 0;  ///< that were found unusable until now
 };
 
 /// Bytes of a slot of HostRing for one view of one video.
@@ -74,8 +76,10 @@ class Loader {
   Loader(const Dataset& dataset, const LoaderConfig& config, Backend& backend);
   ~Loader();
 
-  /// Blocks until the next iteration's batch is made. DataError, listing them, when more than max_bad_percent of the
-  /// videos turned out unusable, or when there is none left to replace one. After an exception, throws it again.
+  /// Blocks until the next iteration's batch is made.
+  /// DataError, listing the first of them, when more than max_bad_percent of the videos turned out unusable, or when
+  /// there is none left to replace one. After an exception, throws it again. When it does so depends on the videos and
+  /// the seed alone.
   Batch next();
 
   [[nodiscard]] LoaderStats stats() const;

@@ -288,6 +288,42 @@ TEST_CASE("too many unusable videos stop the loader with their list", "[loader]"
   CHECK_THROWS_AS(loader.next(), DataError);
 }
 
+TEST_CASE("the list of unusable videos is cut in the message, and whole in the loader", "[loader]") {
+  const TemporaryFolder folder;
+  Dataset d = make_videos(folder, 12);
+  for (VideoEntry& entry : d.videos) test::write_file(entry.source.path, "");
+  LoaderConfig c = small_config();
+  c.max_bad_percent = 62.5;
+  Loader loader(d, c, cpu());
+  CHECK_THROWS_WITH(loader.next(),
+                    Catch::Matchers::ContainsSubstring("8 of 12 videos cannot be used, more than 62.5%") &&
+                        Catch::Matchers::ContainsSubstring("; and 3 more"));
+  CHECK(loader.stats().bad.size() == 8);
+  c.max_bad_percent = NAN;
+  CHECK_THROWS_AS(Loader(d, c, cpu()), UsageError);
+}
+
+TEST_CASE("a batch says how full the ring was, and what it cost", "[loader]") {
+  const TemporaryFolder folder;
+  Dataset d = make_videos(folder, 6);
+  LoaderConfig c = small_config();
+  c.ring = 2;
+  c.max_bad_percent = 50;
+  test::write_file(d.videos[2].source.path, "");
+  Loader loader(d, c, cpu());
+  for (int i = 0; i < 5; ++i) {
+    // A consumer that is slower than the loader finds the ring full, and it stays bounded.
+    while (i > 0 && loader.stats().ready < 2) std::this_thread::yield();
+    const Batch batch = loader.next();
+    CHECK(batch.ready >= (i > 0 ? 2 : 0));
+    CHECK(batch.ready <= 2);
+    CHECK(batch.decode_ms > 0);
+    CHECK(batch.bad_videos == (i > 0 ? 1 : std::ssize(loader.stats().bad)));
+  }
+  CHECK(loader.stats().wait_ms >= 0);
+  CHECK(loader.buffers() <= static_cast<std::size_t>(2 * (2 * 3 + c.threads + 3)));
+}
+
 TEST_CASE("without a video left to replace one the loader says so", "[loader]") {
   const TemporaryFolder folder;
   Dataset d = make_videos(folder, 3);
