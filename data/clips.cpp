@@ -30,15 +30,18 @@ UniformClips::UniformClips(const Dataset& dataset, ClipConfig clip, const Augmen
   if (threads < 1) fail("clips", "threads must be positive, got {}", threads);
   impl_->dataset = dataset;
   const auto* videos = &impl_->dataset.videos;
-  impl_->clips = std::make_unique<Ordered<Frames>>(threads, 2 * threads, static_cast<std::int64_t>(videos->size()),
-                                                   [videos, clip, augment, count, files](std::int64_t i) {
-                                                     return load_uniform_clips((*videos)[static_cast<std::size_t>(i)],
-                                                                               clip, augment, count, files);
-                                                   });
+  impl_->clips = std::make_unique<Ordered<Frames>>(
+      threads, 2 * threads, static_cast<std::int64_t>(videos->size()),
+      [videos, clip, augment, count, files](std::int64_t i) {
+        return load_uniform_clips((*videos)[static_cast<std::size_t>(i)], clip, augment, count, files);
+      },
+      files.timeout_seconds);
 }
 
 UniformClips::~UniformClips() = default;
 
-Frames UniformClips::next() { return impl_->clips->next().value_or(Frames{}); }
+Frames UniformClips::next(const std::function<void()>& waiting) {
+  return impl_->clips->next(waiting).value_or(Frames{});
+}
 
 }  // namespace mcn

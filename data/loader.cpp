@@ -135,7 +135,7 @@ struct Loader::Impl {
   }
 
   /// For every sample without views, another video's: the batch's own are out, and so is what an earlier one took.
-  void replace(std::int64_t at_iteration, std::vector<Sample>& batch) {
+  void replace(std::int64_t at_iteration, std::vector<Sample>& batch, const std::function<void()>& waiting) {
     std::vector<std::int64_t> others(dataset.videos.size());
     std::iota(others.begin(), others.end(), std::int64_t{0});
     std::erase_if(others, [&](std::int64_t v) {
@@ -153,7 +153,10 @@ struct Loader::Impl {
         // Skipped only after the shuffle: a resumed run, which does not know them yet, must choose the same.
         if (bad.contains(video)) continue;
         const double ms = s.ms;
-        s = sample(at_iteration, video);
+        // On a thread of its own: this one must not get stuck in a file.
+        Ordered<Sample> one(
+            1, 1, 1, [&](std::int64_t) { return sample(at_iteration, video); }, config.files.timeout_seconds);
+        s = *one.next(waiting);
         s.ms += ms;
         ++totals.replaced;
         if (!s.error.empty()) count_bad(s);
@@ -165,18 +168,18 @@ struct Loader::Impl {
     return static_cast<double>(samples->waiting()) / static_cast<double>(config.batch);
   }
 
-  Batch next() {
+  Batch next(const std::function<void()>& waiting) {
     const std::int64_t start = now_ns();
     const double ready_before = ready();
     std::vector<Sample> parts;
-    for (std::int64_t i = 0; i < config.batch; ++i) parts.push_back(*samples->next());
+    for (std::int64_t i = 0; i < config.batch; ++i) parts.push_back(*samples->next(waiting));
     {
       const std::lock_guard lock(mutex);
       lists.erase(iteration);
     }
     for (const Sample& s : parts)
       if (!s.error.empty()) count_bad(s);
-    replace_if_needed(parts);
+    replace_if_needed(parts, waiting);
     totals.wait_ms += static_cast<double>(now_ns() - start) / 1e6;
 
     Batch batch;
@@ -198,8 +201,9 @@ struct Loader::Impl {
     return batch;
   }
 
-  void replace_if_needed(std::vector<Sample>& parts) {
-    if (std::ranges::any_of(parts, [](const Sample& s) { return !s.error.empty(); })) replace(iteration, parts);
+  void replace_if_needed(std::vector<Sample>& parts, const std::function<void()>& waiting) {
+    if (std::ranges::any_of(parts, [](const Sample& s) { return !s.error.empty(); }))
+      replace(iteration, parts, waiting);
   }
 };
 
@@ -259,20 +263,22 @@ Loader::Loader(const Dataset& dataset, const LoaderConfig& config, Backend& back
   impl_->iteration = config.first_iteration;
   Impl* impl = impl_.get();
   const std::int64_t first = config.first_iteration * config.batch;
-  impl_->samples =
-      std::make_unique<Ordered<Sample>>(config.threads, config.ring * config.batch, -1, [impl, first](std::int64_t i) {
+  impl_->samples = std::make_unique<Ordered<Sample>>(
+      config.threads, config.ring * config.batch, -1,
+      [impl, first](std::int64_t i) {
         const std::int64_t batch = impl->config.batch;
         const std::int64_t iteration = (first + i) / batch;
         return impl->sample(iteration, impl->video_at(iteration, (first + i) % batch));
-      });
+      },
+      config.files.timeout_seconds);
 }
 
 Loader::~Loader() = default;
 
-Batch Loader::next() {
+Batch Loader::next(const std::function<void()>& waiting) {
   if (impl_->failure) std::rethrow_exception(impl_->failure);
   try {
-    return impl_->next();
+    return impl_->next(waiting);
   } catch (...) {
     impl_->failure = std::current_exception();
     throw;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -76,11 +77,11 @@ class Loader {
   Loader(const Dataset& dataset, const LoaderConfig& config, Backend& backend);
   ~Loader();
 
-  /// Blocks until the next iteration's batch is made.
+  /// Blocks until the next iteration's batch is made; calls `waiting` ten times a second meanwhile, which may throw.
   /// DataError, listing the first of them, when more than max_bad_percent of the videos turned out unusable, or when
   /// there is none left to replace one. After an exception, throws it again. When it does so depends on the videos and
   /// the seed alone.
-  Batch next();
+  Batch next(const std::function<void()>& waiting = {});
 
   [[nodiscard]] LoaderStats stats() const;
   /// Host buffers in existence, one for each view of a video under way.

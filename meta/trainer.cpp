@@ -91,13 +91,13 @@ std::vector<std::pair<std::int64_t, std::string>> Trainer::bad_videos() const {
   return loader_ == nullptr ? decltype(LoaderStats::bad){} : loader_->stats().bad;
 }
 
-IterationMetrics Trainer::step() {
+IterationMetrics Trainer::step(const std::function<void()>& waiting) {
   const auto start = std::chrono::steady_clock::now();
   const Range iteration_range(fmt::format("iteration {}", iteration_));
   const Batch batch = [&] {
     const Range range("wait");
     if (loader_ == nullptr) loader_ = std::make_unique<Loader>(dataset_, config_.loader, backend_);
-    return loader_->next();
+    return loader_->next(waiting);
   }();
   const double waited = seconds_since(start);
   IterationMetrics metrics = step(batch);

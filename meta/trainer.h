@@ -1,6 +1,7 @@
 // Training: draws S and Q from the loader, takes the (meta-)gradient of the two-branch objective, updates theta.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -61,9 +62,10 @@ class Trainer {
   /// The data set must outlive the trainer. resume: path of a checkpoint to go on from, or empty.
   Trainer(TrainConfig config, const Dataset& dataset, Backend& backend, const std::string& resume = {});
 
-  /// One iteration, on the loader's next batch or on one that is given. NonFiniteError names the iteration and the
-  /// first tensor that is not finite, and leaves the parameters as they were.
-  IterationMetrics step();
+  /// One iteration, on the loader's next batch or on one that is given. `waiting` is called ten times a second while
+  /// the loader is waited for, and may throw; what it and the loader throw leaves the state as it was. NonFiniteError
+  /// names the iteration and the first tensor that is not finite, and leaves the parameters as they were.
+  IterationMetrics step(const std::function<void()>& waiting = {});
   IterationMetrics step(const Batch& batch);
 
   /// Index and cause of every video that the loader found unusable.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <string>
 
 #include "data/video_pool.h"
 
@@ -12,5 +13,7 @@ namespace mcn {
 std::string default_index_folder();
 
 void add_file_options(CLI::App& command, FileConfig& files);
+/// --decode-timeout alone, with its default, long enough for any video that is not stuck.
+void add_decode_timeout(CLI::App& command, double& seconds, const std::string& of_what);
 
 }  // namespace mcn

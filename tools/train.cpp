@@ -188,15 +188,16 @@ int train(const TrainOptions& o, const std::string& resolved) {
   ProfileWindow profiler(backend, o.profile);
   std::optional<IterationMetrics> latest;
   while (trainer.iteration() < o.config.iterations) {
-    if (interrupt.requested()) {
+    try {
+      interrupt.throw_if_requested();
+      profiler.before(trainer.iteration());
+      latest = trainer.step([&] { interrupt.throw_if_requested(); });
+    } catch (const Interrupted&) {
       trainer.save(last);
       progress.finish();
       fmt::print(stderr, "interrupted after {} iterations; go on with --resume {}\n", trainer.iteration(), last);
+      end_soon();
       return interrupted;
-    }
-    profiler.before(trainer.iteration());
-    try {
-      latest = trainer.step();
     } catch (const DataError& error) {
       bad.list(trainer);
       if (trainer.iteration() > first) trainer.save(last);

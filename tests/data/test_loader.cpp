@@ -1,6 +1,10 @@
 // The loader: batches are a function of the seed and the iteration, whatever the threads, the ring, the start or the
 // files that cannot be used.
+#include <unistd.h>
+
 #include <algorithm>
+#include <atomic>
+#include <cerrno>
 #include <cmath>
 #include <set>
 
@@ -370,6 +374,39 @@ TEST_CASE("ordered work comes in order, bounded, with its exceptions in their pl
   }
   CHECK_FALSE(work.next().has_value());
   CHECK(furthest <= 5);
+}
+
+TEST_CASE("who waits for ordered work may look elsewhere, and stop", "[loader]") {
+  std::atomic<bool> go{false};
+  int looks = 0;
+  Ordered<int> work(1, 1, 2, [&](std::int64_t i) {
+    while (!go) std::this_thread::yield();
+    return static_cast<int>(i);
+  });
+  CHECK_THROWS_WITH(work.next([] { throw std::runtime_error("stop"); }), "stop");
+  CHECK(work.next([&] { go = ++looks == 2; }).value() == 0);
+  CHECK(looks >= 2);
+  CHECK(work.next().value() == 1);
+}
+
+TEST_CASE("a thread that is stuck in a system call is got out of it by who waits for it", "[loader]") {
+  std::array<int, 2> ends{};
+  REQUIRE(pipe(ends.data()) == 0);
+  std::atomic<int> interrupted{0};
+  // FFmpeg reads again, too, until its deadline is over.
+  const auto stuck = [&](std::int64_t) {
+    char byte = 0;
+    for (int i = 0; i < 2; ++i)
+      if (read(ends[0], &byte, 1) < 0 && errno == EINTR) ++interrupted;
+    return true;
+  };
+  {
+    Ordered<bool> work(2, 4, -1, stuck, 1e-3);
+    CHECK(work.next().value());
+    CHECK(interrupted >= 2);
+  }  // and here for those under way
+  close(ends[0]);
+  close(ends[1]);
 }
 
 TEST_CASE("uniform clips are those of each video by itself, for any number of threads", "[clips]") {

@@ -1,10 +1,12 @@
-// Training on data sets of which some, many or all videos cannot be used; what the metrics say of the loader.
+// Training on data sets of which some, many or all videos cannot be used, or are stuck; Ctrl-C while they are; what the
+// metrics say of the loader.
 #include <sys/stat.h>
 
 #include <nlohmann/json.hpp>
 
 #include "data/loader.h"
 #include "tests/catch.h"
+#include "tests/tools/held_file.h"
 #include "tests/tools/run_command.h"
 
 namespace mcn {
@@ -207,6 +209,69 @@ TEST_CASE("with nothing but bad videos training stops at once, whatever the shar
   const auto refused = mcn_command(set.train({"--max-bad", "101%"}));
   CHECK(refused.exit_code == 2);
   CHECK(test::one_line_error(refused, "usage", {"--max-bad"}));
+}
+
+TEST_CASE("a video in which a thread is stuck costs its time limit, and is skipped and counted") {
+  const Set set;
+  const test::HeldFile held(set.path(4));
+  if (!held.held()) {
+    WARN("no leases on this file system");
+    return;
+  }
+  const auto trained = mcn_command(set.train({"--decode-timeout", "1", "--iterations", "5"}));
+  CAPTURE(trained.err);
+  CHECK(trained.exit_code == 0);
+  CHECK(held.still_held());
+  const auto listed = lines_of(set.run + "/bad_videos.jsonl");
+  REQUIRE(listed.size() == 1);
+  CHECK(listed[0].at("video") == set.path(4));
+  CHECK(listed[0].at("error").get<std::string>().find(": not done after 1 s") != std::string::npos);
+
+  const auto audited = mcn_command({"audit", "--data", set.root, "--frames", "9", "--decode-timeout", "1"});
+  CAPTURE(audited.out, audited.err);
+  CHECK(audited.exit_code == 3);
+  CHECK(held.still_held());
+  CHECK(audited.out.starts_with("stuck       train  " + set.path(4) + ": "));
+  CHECK(audited.out.find(" 0 corrupt, 1 stuck, ") != std::string::npos);
+}
+
+TEST_CASE("Ctrl-C ends a command while a thread is stuck in a file, training with a checkpoint", "[slow]") {
+  const Set set;
+  REQUIRE(mcn_command(set.train({"--iterations", "1"})).exit_code == 0);
+  const std::string checkpoint = set.folder.file("checkpoint.safetensors");
+  fs::rename(set.run + "/last.safetensors", checkpoint);
+  const test::HeldFile held(set.path(batch_videos(videos, batch, 0, 2).front()));
+  if (!held.held()) {
+    WARN("no leases on this file system");
+    return;
+  }
+  const std::string out = set.folder.file("features.safetensors");
+  const std::string command = GENERATE("train", "embed", "retrieve", "audit");
+  CAPTURE(command);
+  const Arguments reader{command, "--checkpoint", checkpoint, "--data", set.root, "--decode-timeout", "0"};
+  Arguments arguments = reader;
+  if (command == "train") arguments = set.train({"--decode-timeout", "0"});
+  if (command == "embed") arguments = reader + Arguments{"--subset", "train", "--out", out};
+  if (command == "audit") arguments = {"audit", "--data", set.root, "--decode-timeout", "0"};
+  test::Command stuck(arguments);
+  REQUIRE(held.wait_for_a_victim());
+  if (command == "train") REQUIRE(stuck.wait_for_error_text("train: "));
+  stuck.send(SIGINT);
+  const auto result = stuck.wait();
+  CAPTURE(result.err);
+  CHECK(result.exit_code == 130);
+  CHECK(held.still_held());
+  CHECK_FALSE(fs::exists(out));
+  if (command != "train") {
+    CHECK(result.out.empty());
+    CHECK(result.err.ends_with("mcn: [interrupt] stopped by the user\n"));
+    return;
+  }
+  CHECK(result.err.find("go on with --resume " + set.run + "/last.safetensors\n") != std::string::npos);
+  const auto resumed = mcn_command({"train", "--config", set.run + "/config.toml", "--resume",
+                                    set.run + "/last.safetensors", "--out", set.run, "--decode-timeout", "1"});
+  CAPTURE(resumed.err);
+  CHECK(resumed.exit_code == 0);
 }
 
 }  // namespace mcn
