@@ -52,12 +52,15 @@ int run_audit(const Options& o) {
   AuditReport report;
   {
     std::optional<Progress> progress;
-    const InterruptGuard interrupt;
+    // Until the lists are read there is nothing that could say so, and the signal simply ends the process.
+    std::optional<InterruptGuard> interrupt;
     report = audit(config, [&](std::int64_t done, std::int64_t total) {
-      interrupt.leave_if_requested();
+      if (!interrupt) interrupt.emplace();
+      interrupt->leave_if_requested();
       if (!progress) progress.emplace("audit", total);
       progress->update(done, "");
     });
+    if (interrupt) interrupt->leave_if_requested();
     if (progress) progress->finish();
   }
   if (!o.json.empty()) {
