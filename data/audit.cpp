@@ -40,13 +40,14 @@ std::int64_t promised_frames(const Decoder& decoder) {
 
 Look look_into(const VideoSource& source, const AuditConfig& config) {
   Look look;
+  const Deadline deadline(config.timeout_seconds);
   try {
     look.bytes = check_source(source);
     const std::int64_t declared = declared_bytes(source).value_or(0);
     if (declared > look.bytes)
       return {AuditFault::corrupt, fmt::format("cut off: {} bytes, its container has {}", look.bytes, declared),
               look.bytes, 0};
-    Decoder decoder(source);
+    Decoder decoder(source, {.timeout_seconds = config.timeout_seconds});
     bool ended = false;
     while (config.decode || look.frames < config.frames) {
       ended = decoder.next() == nullptr;
@@ -69,7 +70,7 @@ Look look_into(const VideoSource& source, const AuditConfig& config) {
       look = {AuditFault::too_short, fmt::format("{} frames, a clip needs {}", look.frames, config.frames), look.bytes,
               look.frames};
   } catch (const DataError& error) {
-    look.fault = AuditFault::corrupt;
+    look.fault = deadline.over() ? AuditFault::stuck : AuditFault::corrupt;
     look.detail = error.what();
     // The finding names the video by itself.
     const std::string known = fmt::format("[video] {}: ", source.name);
@@ -80,8 +81,14 @@ Look look_into(const VideoSource& source, const AuditConfig& config) {
 
 using Hash = std::pair<std::uint64_t, std::uint64_t>;
 
-/// Nothing for a file that cannot be read to its end.
-std::optional<Hash> hash_of(const VideoSource& source, std::int64_t bytes) {
+/// Nothing for a file that cannot be read to its end, or not in time: no Hash, or late.
+struct HashLook {
+  std::optional<Hash> hash;
+  bool late = false;
+};
+
+HashLook hash_of(const VideoSource& source, std::int64_t bytes, double timeout_seconds) {
+  const Deadline deadline(timeout_seconds);
   struct StateDeleter {
     void operator()(XXH3_state_t* state) const { XXH3_freeState(state); }
   };
@@ -93,12 +100,13 @@ std::optional<Hash> hash_of(const VideoSource& source, std::int64_t bytes) {
   std::vector<char> buffer(1 << 18);
   while (bytes > 0) {
     const auto length = static_cast<std::streamsize>(std::min(bytes, static_cast<std::int64_t>(buffer.size())));
-    if (!file.read(buffer.data(), length)) return std::nullopt;
+    if (deadline.over()) return {std::nullopt, true};
+    if (!file.read(buffer.data(), length)) return {std::nullopt, deadline.over()};
     XXH3_128bits_update(state.get(), buffer.data(), static_cast<std::size_t>(length));
     bytes -= length;
   }
   const XXH128_hash_t hash = XXH3_128bits_digest(state.get());
-  return Hash{hash.high64, hash.low64};
+  return {Hash{hash.high64, hash.low64}, false};
 }
 
 fs::path normal(const fs::path& path) {
@@ -205,17 +213,23 @@ class Auditor {
     return result;
   }
 
+  void show() const {
+    if (progress_) progress_(done_, total_);
+  }
   void step() {
     ++done_;
-    if (progress_) progress_(done_, total_);
+    show();
   }
 
   void look() {
+    stuck_.assign(items_.size(), false);
     Ordered<Look> looks(
         config_.threads, 16 * config_.threads, static_cast<std::int64_t>(items_.size()),
-        [this](std::int64_t i) { return look_into(items_[static_cast<std::size_t>(i)].entry.source, config_); });
+        [this](std::int64_t i) { return look_into(items_[static_cast<std::size_t>(i)].entry.source, config_); },
+        config_.timeout_seconds);
     for (std::size_t i = 0; i < items_.size(); ++i) {
-      const Look look = *looks.next();
+      const Look look = *looks.next([this] { show(); });
+      stuck_[i] = look.fault == AuditFault::stuck;
       ++report_.listed;
       ++report_.checked;
       report_.bytes += look.bytes;
@@ -227,14 +241,18 @@ class Auditor {
 
   void compare(const std::vector<std::size_t>& twins) {
     std::map<std::tuple<std::int64_t, Hash>, std::size_t> first_of;
-    Ordered<std::optional<Hash>> hashes(config_.threads, 16 * config_.threads, static_cast<std::int64_t>(twins.size()),
-                                        [&](std::int64_t k) {
-                                          const std::size_t i = twins[static_cast<std::size_t>(k)];
-                                          return hash_of(items_[i].entry.source, sizes_[i]);
-                                        });
+    Ordered<HashLook> hashes(
+        config_.threads, 16 * config_.threads, static_cast<std::int64_t>(twins.size()),
+        [&](std::int64_t k) {
+          const std::size_t i = twins[static_cast<std::size_t>(k)];
+          if (stuck_[i]) return HashLook{};
+          return hash_of(items_[i].entry.source, sizes_[i], config_.timeout_seconds);
+        },
+        config_.timeout_seconds);
     for (const std::size_t i : twins) {
-      const std::optional<Hash> hash = *hashes.next();
+      const auto [hash, late] = *hashes.next([this] { show(); });
       step();
+      if (late) find(AuditFault::stuck, i, fmt::format("not read after {} s", config_.timeout_seconds));
       if (!hash) continue;
       const auto [first, fresh] = first_of.emplace(std::tuple(sizes_[i], *hash), i);
       if (fresh) continue;
@@ -256,6 +274,7 @@ class Auditor {
   AuditReport report_;
   std::vector<Item> items_;
   std::vector<std::int64_t> sizes_;  // of items_; -1: not to be had
+  std::vector<bool> stuck_;
   std::map<std::pair<std::string, std::int64_t>, std::size_t> by_place_;
   std::set<std::string> named_;
   std::int64_t done_ = 0, total_ = 0;
@@ -264,7 +283,7 @@ class Auditor {
 }  // namespace
 
 const char* name_of(AuditFault fault) {
-  constexpr std::array names{"missing", "corrupt", "short", "duplicate", "mislabelled"};
+  constexpr std::array names{"missing", "corrupt", "stuck", "short", "duplicate", "mislabelled"};
   return names[static_cast<std::size_t>(fault)];
 }
 
@@ -275,6 +294,8 @@ std::int64_t AuditReport::count(AuditFault fault) const {
 AuditReport audit(const AuditConfig& config, const std::function<void(std::int64_t, std::int64_t)>& progress) {
   if (config.threads < 1 || config.frames < 1)
     fail("audit", "threads and frames must be positive, got {} and {}", config.threads, config.frames);
+  if (!(config.timeout_seconds >= 0))
+    fail("audit", "the time that a file may take must not be negative, got {}", config.timeout_seconds);
   return Auditor(config, progress).run();
 }
 

@@ -11,20 +11,21 @@
 
 namespace mcn {
 
-/// missing: listed and not on disk. corrupt: cannot be opened or decoded, damaged, or cut off. too_short: fewer frames
-/// than a clip. duplicate: the same bytes as another, or listed twice. mislabelled: listed under another class than its
-/// folder's.
-enum class AuditFault : std::uint8_t { missing, corrupt, too_short, duplicate, mislabelled };
-inline constexpr std::array all_audit_faults{AuditFault::missing, AuditFault::corrupt, AuditFault::too_short,
-                                             AuditFault::duplicate, AuditFault::mislabelled};
+/// missing: listed and not on disk. corrupt: cannot be opened or decoded, damaged, or cut off. stuck: took longer than
+/// it may. too_short: fewer frames than a clip. duplicate: the same bytes as another, or listed twice. mislabelled:
+/// listed under another class than its folder's.
+enum class AuditFault : std::uint8_t { missing, corrupt, stuck, too_short, duplicate, mislabelled };
+inline constexpr std::array all_audit_faults{AuditFault::missing,   AuditFault::corrupt,   AuditFault::stuck,
+                                             AuditFault::too_short, AuditFault::duplicate, AuditFault::mislabelled};
 const char* name_of(AuditFault fault);
 
 struct AuditConfig {
   DatasetConfig dataset;
   std::vector<Subset> subsets{Subset::train, Subset::test};
-  int frames = 16;      ///< of a clip
-  bool decode = false;  ///< every frame of every video; else the first clip of each
-  int threads = 2;      ///< change nothing of the report
+  int frames = 16;             ///< of a clip
+  bool decode = false;         ///< every frame of every video; else the first clip of each
+  int threads = 2;             ///< change nothing of the report
+  double timeout_seconds = 0;  ///< for looking into a file, and for comparing it with others; 0: none
 };
 
 struct AuditFinding {
@@ -48,7 +49,8 @@ struct AuditReport {
 };
 
 /// DataError for lists that cannot be read or are malformed, as load_dataset; what is wrong with single videos is in
-/// the report. progress(done, total) is called from the caller's thread.
+/// the report. progress(done, total) is called from the caller's thread, also ten times a second while a file takes its
+/// time, and may throw to stop; the files under way are waited for then.
 AuditReport audit(const AuditConfig& config, const std::function<void(std::int64_t, std::int64_t)>& progress = {});
 
 }  // namespace mcn

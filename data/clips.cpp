@@ -34,15 +34,18 @@ UniformClips::UniformClips(const Dataset& dataset, ClipConfig clip, const Augmen
   const auto* videos = &impl_->dataset.videos;
   FileConfig reading = files;
   reading.codec_threads = std::max(1, threads / static_cast<int>(std::clamp<std::size_t>(videos->size(), 1, 1 << 20)));
-  impl_->clips = std::make_unique<Ordered<Frames>>(threads, 2 * threads, static_cast<std::int64_t>(videos->size()),
-                                                   [videos, clip, augment, count, reading](std::int64_t i) {
-                                                     return load_uniform_clips((*videos)[static_cast<std::size_t>(i)],
-                                                                               clip, augment, count, reading);
-                                                   });
+  impl_->clips = std::make_unique<Ordered<Frames>>(
+      threads, 2 * threads, static_cast<std::int64_t>(videos->size()),
+      [videos, clip, augment, count, reading](std::int64_t i) {
+        return load_uniform_clips((*videos)[static_cast<std::size_t>(i)], clip, augment, count, reading);
+      },
+      files.timeout_seconds);
 }
 
 UniformClips::~UniformClips() = default;
 
-Frames UniformClips::next() { return impl_->clips->next().value_or(Frames{}); }
+Frames UniformClips::next(const std::function<void()>& waiting) {
+  return impl_->clips->next(waiting).value_or(Frames{});
+}
 
 }  // namespace mcn

@@ -1,6 +1,7 @@
 // Clips for evaluation: uniformly spread over each video, in the data set's order.
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "data/augment.h"
@@ -24,8 +25,9 @@ class UniformClips {
   ~UniformClips();
 
   /// The next video's, as load_uniform_clips; no frames after the last. A video that cannot be read throws when it is
-  /// its turn; the next call goes on with the one after it.
-  Frames next();
+  /// its turn; the next call goes on with the one after it. `waiting` is called ten times a second while it blocks, and
+  /// may throw.
+  Frames next(const std::function<void()>& waiting = {});
 
  private:
   struct Impl;

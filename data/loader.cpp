@@ -46,7 +46,7 @@ std::vector<std::int64_t> batch_videos(std::int64_t videos, std::int64_t batch, 
 }
 
 struct Loader::Impl {
-  explicit Impl(Backend& backend, const LoaderConfig& c)
+  Impl(Backend& backend, const LoaderConfig& c)
       : config(c), pool(c.files.options(), c.files.max_open), ring(backend, view_bytes(c)) {}
 
   Dataset dataset;
@@ -70,8 +70,9 @@ struct Loader::Impl {
     return list[static_cast<std::size_t>(slot)];
   }
 
+  /// By epoch and not by iteration, which the batch's size has a say in.
   [[nodiscard]] Philox random(Purpose purpose, std::int64_t at_iteration, std::int64_t video, int view) const {
-    return Philox(config.seed, hash_stream(purpose, at_iteration, video, view));
+    return Philox(config.seed, hash_stream(purpose, at_iteration / (size() / config.batch), video, view));
   }
 
   HostRing::Slot frames(Video& video, std::span<const std::int64_t> wanted) {
@@ -104,7 +105,8 @@ struct Loader::Impl {
       require_clip(video->info().path, video->info().frames, config.clip);
       for (const int side : {0, 1}) {
         Philox starts = random(clip_start, at_iteration, number, side);
-        std::vector<std::int64_t> wanted = random_clip(video->info().frames, config.clip, starts);
+        std::vector<std::int64_t> wanted =
+            sampled_clip(config.sampling, video->info().frames, config.clip, side, 2, starts);
         if (side == 1 && config.residual_view) wanted = pairs(video->info(), wanted);
         (side == 0 ? result.frames_a : result.frames_b) = frames(*video, wanted);
         (side == 0 ? result.augmentation_a : result.augmentation_b) =
@@ -120,15 +122,20 @@ struct Loader::Impl {
   void count_bad(const Sample& sample) {
     bad.emplace(sample.video, sample.error);
     const auto count = static_cast<std::int64_t>(bad.size());
-    if (count * 100 <= config.max_bad_percent * size()) return;
+    if (static_cast<double>(count) * 100 <= config.max_bad_percent * static_cast<double>(size())) return;
+    // stats() has all of them.
+    constexpr std::int64_t most_shown = 5;
     std::string list;
-    for (const auto& [video, error] : bad) list += "; " + error;
+    std::int64_t shown = 0;
+    for (const auto& [video, error] : bad)
+      if (shown++ < most_shown) list += "; " + error;
+    if (count > most_shown) list += fmt::format("; and {} more", count - most_shown);
     fail<DataError>("loader", "{} of {} videos cannot be used, more than {}%{}", count, size(), config.max_bad_percent,
                     list);
   }
 
   /// For every sample without views, another video's: the batch's own are out, and so is what an earlier one took.
-  void replace(std::int64_t at_iteration, std::vector<Sample>& batch) {
+  void replace(std::int64_t at_iteration, std::vector<Sample>& batch, const std::function<void()>& waiting) {
     std::vector<std::int64_t> others(dataset.videos.size());
     std::iota(others.begin(), others.end(), std::int64_t{0});
     std::erase_if(others, [&](std::int64_t v) {
@@ -146,7 +153,10 @@ struct Loader::Impl {
         // Skipped only after the shuffle: a resumed run, which does not know them yet, must choose the same.
         if (bad.contains(video)) continue;
         const double ms = s.ms;
-        s = sample(at_iteration, video);
+        // On a thread of its own: this one must not get stuck in a file.
+        Ordered<Sample> one(
+            1, 1, 1, [&](std::int64_t) { return sample(at_iteration, video); }, config.files.timeout_seconds);
+        s = *one.next(waiting);
         s.ms += ms;
         ++totals.replaced;
         if (!s.error.empty()) count_bad(s);
@@ -154,18 +164,23 @@ struct Loader::Impl {
     }
   }
 
-  Batch next() {
+  [[nodiscard]] double ready() const {
+    return static_cast<double>(samples->waiting()) / static_cast<double>(config.batch);
+  }
+
+  Batch next(const std::function<void()>& waiting) {
     const std::int64_t start = now_ns();
+    const double ready_before = ready();
     std::vector<Sample> parts;
-    for (std::int64_t i = 0; i < config.batch; ++i) parts.push_back(*samples->next());
-    totals.wait_ms += static_cast<double>(now_ns() - start) / 1e6;
+    for (std::int64_t i = 0; i < config.batch; ++i) parts.push_back(*samples->next(waiting));
     {
       const std::lock_guard lock(mutex);
       lists.erase(iteration);
     }
     for (const Sample& s : parts)
       if (!s.error.empty()) count_bad(s);
-    replace_if_needed(parts);
+    replace_if_needed(parts, waiting);
+    totals.wait_ms += static_cast<double>(now_ns() - start) / 1e6;
 
     Batch batch;
     batch.iteration = iteration++;
@@ -179,13 +194,16 @@ struct Loader::Impl {
       batch.view_b.augmentation.push_back(s.augmentation_b);
       batch.decode_ms += s.ms;
     }
+    batch.ready = ready_before;
+    batch.bad_videos = std::ssize(bad);
     ++totals.batches;
     totals.decode_ms += batch.decode_ms;
     return batch;
   }
 
-  void replace_if_needed(std::vector<Sample>& parts) {
-    if (std::ranges::any_of(parts, [](const Sample& s) { return !s.error.empty(); })) replace(iteration, parts);
+  void replace_if_needed(std::vector<Sample>& parts, const std::function<void()>& waiting) {
+    if (std::ranges::any_of(parts, [](const Sample& s) { return !s.error.empty(); }))
+      replace(iteration, parts, waiting);
   }
 };
 
@@ -199,6 +217,8 @@ void check(const LoaderConfig& config, const Dataset& dataset) {
   if (config.files.max_open < 1 || !(config.files.timeout_seconds >= 0))
     fail("loader", "expected room for open files and a timeout in seconds, got {} and {}", config.files.max_open,
          config.files.timeout_seconds);
+  if (!(config.max_bad_percent >= 0 && config.max_bad_percent <= 100))
+    fail("loader", "the share of unusable videos must be from 0 to 100%, got {}", config.max_bad_percent);
   if (config.first_iteration < 0) fail("loader", "iterations count from 0, got {}", config.first_iteration);
   const auto videos = static_cast<std::int64_t>(dataset.videos.size());
   if (videos < config.batch)
@@ -243,20 +263,22 @@ Loader::Loader(const Dataset& dataset, const LoaderConfig& config, Backend& back
   impl_->iteration = config.first_iteration;
   Impl* impl = impl_.get();
   const std::int64_t first = config.first_iteration * config.batch;
-  impl_->samples =
-      std::make_unique<Ordered<Sample>>(config.threads, config.ring * config.batch, -1, [impl, first](std::int64_t i) {
+  impl_->samples = std::make_unique<Ordered<Sample>>(
+      config.threads, config.ring * config.batch, -1,
+      [impl, first](std::int64_t i) {
         const std::int64_t batch = impl->config.batch;
         const std::int64_t iteration = (first + i) / batch;
         return impl->sample(iteration, impl->video_at(iteration, (first + i) % batch));
-      });
+      },
+      config.files.timeout_seconds);
 }
 
 Loader::~Loader() = default;
 
-Batch Loader::next() {
+Batch Loader::next(const std::function<void()>& waiting) {
   if (impl_->failure) std::rethrow_exception(impl_->failure);
   try {
-    return impl_->next();
+    return impl_->next(waiting);
   } catch (...) {
     impl_->failure = std::current_exception();
     throw;
@@ -267,7 +289,7 @@ std::size_t Loader::buffers() const { return impl_->ring.slots(); }
 
 LoaderStats Loader::stats() const {
   LoaderStats stats = impl_->totals;
-  stats.ready = static_cast<double>(impl_->samples->waiting()) / static_cast<double>(impl_->config.batch);
+  stats.ready = impl_->ready();
   stats.bad.assign(impl_->bad.begin(), impl_->bad.end());
   return stats;
 }

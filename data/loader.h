@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -19,13 +20,14 @@ namespace mcn {
 struct LoaderConfig {
   std::int64_t batch = 16;  ///< videos
   ClipConfig clip;
+  ClipSampling sampling = ClipSampling::random;  ///< of the two views' clips: uniform has one at either end
   AugmentConfig augment;
   std::uint64_t seed = 0;
   int threads = 2;             ///< that decode; change no bit
   int ring = 4;                ///< batches that the threads may be ahead; changes no bit
   bool residual_view = false;  ///< second view: each frame's successor minus the frame, normalised
   std::int64_t first_iteration = 0;
-  int max_bad_percent = 5;  ///< of the data set's videos that may be unusable
+  double max_bad_percent = 5;  ///< of the data set's videos that may be unusable
   FileConfig files;
 };
 
@@ -44,7 +46,9 @@ struct Batch {
   std::vector<std::int64_t> videos;  ///< indices in Dataset::videos, all different
   std::vector<std::int64_t> labels;
   BatchView view_a, view_b;
-  double decode_ms = 0;  ///< that the threads spent on it, together
+  double decode_ms = 0;         ///< that the threads spent on it, together
+  double ready = 0;             ///< batches that were made when it was asked for, this one included; a fraction counts
+  std::int64_t bad_videos = 0;  ///< that were found unusable until now
 };
 
 /// Bytes of a slot of HostRing for one view of one video.
@@ -65,17 +69,19 @@ struct LoaderStats {
 };
 
 /// An epoch is a seeded permutation of the videos, a batch the next `batch` of it, the incomplete rest dropped. Every
-/// random number is a function of (seed, iteration, video, view). A video that cannot be decoded, or has fewer frames
-/// than a clip, is replaced by another that is not in the batch, chosen by the seed.
+/// random number of a clip is a function of (seed, epoch, video, view). A video that cannot be decoded, or has fewer
+/// frames than a clip, is replaced by another that is not in the batch, chosen by the seed.
 class Loader {
  public:
   /// Throws what check() throws. The data set is copied; frames are decoded into the backend's host memory.
   Loader(const Dataset& dataset, const LoaderConfig& config, Backend& backend);
   ~Loader();
 
-  /// Blocks until the next iteration's batch is made. DataError, listing them, when more than max_bad_percent of the
-  /// videos turned out unusable, or when there is none left to replace one. After an exception, throws it again.
-  Batch next();
+  /// Blocks until the next iteration's batch is made; calls `waiting` ten times a second meanwhile, which may throw.
+  /// DataError, listing the first of them, when more than max_bad_percent of the videos turned out unusable, or when
+  /// there is none left to replace one. After an exception, throws it again. When it does so depends on the videos and
+  /// the seed alone.
+  Batch next(const std::function<void()>& waiting = {});
 
   [[nodiscard]] LoaderStats stats() const;
   /// Host buffers in existence, one for each view of a video under way.

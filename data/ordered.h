@@ -2,6 +2,8 @@
 // data/.
 #pragma once
 
+#include <algorithm>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
@@ -13,34 +15,51 @@
 #include <utility>
 #include <vector>
 
+#include "data/blocking.h"
+
 namespace mcn {
 
 /// Makes item(0), item(1), ... item(count - 1) (count < 0: without end) on threads, at most `ahead` of them beyond the
 /// one that is asked for next. item must be safe to call from several threads. An exception from item(i) comes out of
-/// the next() that would have given i. The destructor waits for items under way, and for nothing else.
+/// the next() that would have given i. The destructor waits for items under way, and for nothing else. Where anybody
+/// waits for an item that takes longer than `patience` seconds, the system call that blocks its thread is interrupted,
+/// again and again; item should have a deadline that it looks at then.
 template <class T>
 class Ordered {
  public:
-  Ordered(int threads, std::int64_t ahead, std::int64_t count, std::function<T(std::int64_t)> item)
-      : item_(std::move(item)), ahead_(ahead), count_(count) {
-    for (int i = 0; i < threads; ++i) workers_.emplace_back([this] { work(); });
+  Ordered(int threads, std::int64_t ahead, std::int64_t count, std::function<T(std::int64_t)> item, double patience = 0)
+      : item_(std::move(item)),
+        ahead_(ahead),
+        count_(count),
+        patience_(patience),
+        workers_(static_cast<std::size_t>(threads)),
+        running_(threads) {
+    for (Worker& worker : workers_) worker.thread = std::thread([this, &worker] { work(worker); });
   }
   Ordered(const Ordered&) = delete;
   Ordered& operator=(const Ordered&) = delete;
   ~Ordered() {
     {
-      const std::lock_guard lock(mutex_);
+      std::unique_lock lock(mutex_);
       stop_ = true;
+      room_.notify_all();
+      while (!ended_.wait_for(lock, glance, [this] { return running_ == 0; })) interrupt_late();
     }
-    room_.notify_all();
-    for (std::thread& worker : workers_) worker.join();
+    for (Worker& worker : workers_) worker.thread.join();
   }
 
-  /// Blocks until the next item is there. Past the last, std::nullopt.
-  std::optional<T> next() {
+  /// Blocks until the next item is there. Past the last, std::nullopt. waiting is called ten times a second while it
+  /// blocks; what it throws comes out, and the item remains the next.
+  std::optional<T> next(const std::function<void()>& waiting = {}) {
     std::unique_lock lock(mutex_);
     if (count_ >= 0 && delivered_ >= count_) return std::nullopt;
-    ready_.wait(lock, [this] { return done_.contains(delivered_); });
+    while (!ready_.wait_for(lock, glance, [this] { return done_.contains(delivered_); })) {
+      interrupt_late();
+      if (!waiting) continue;
+      lock.unlock();
+      waiting();
+      lock.lock();
+    }
     auto node = done_.extract(delivered_++);
     lock.unlock();
     room_.notify_all();
@@ -55,17 +74,25 @@ class Ordered {
   }
 
  private:
+  using Clock = std::chrono::steady_clock;
+  static constexpr std::chrono::milliseconds glance{100};
+
   struct Outcome {
     std::optional<T> value;
     std::exception_ptr error;
   };
+  struct Worker {
+    std::thread thread;
+    std::optional<Clock::time_point> since;  // when its item began
+  };
 
-  void work() {
+  void work(Worker& self) {
     std::unique_lock lock(mutex_);
     while (true) {
       room_.wait(lock, [this] { return stop_ || exhausted() || started_ < delivered_ + ahead_; });
-      if (stop_ || exhausted()) return;
+      if (stop_ || exhausted()) break;
       const std::int64_t i = started_++;
+      self.since = Clock::now();
       lock.unlock();
       Outcome outcome;
       try {
@@ -74,21 +101,35 @@ class Ordered {
         outcome.error = std::current_exception();
       }
       lock.lock();
+      self.since.reset();
       done_.emplace(i, std::move(outcome));
       ready_.notify_one();
     }
+    --running_;
+    ended_.notify_all();
+  }
+
+  // A little later than the item's own deadline, which must be over when the call returns.
+  void interrupt_late() {
+    if (!(patience_ > 0)) return;
+    const auto late = Clock::now() - std::chrono::duration_cast<Clock::duration>(
+                                         std::chrono::duration<double>(1.1 * std::min(patience_, 1e8) + 0.2));
+    for (Worker& worker : workers_)
+      if (worker.since && *worker.since < late) interrupt_blocking_call(worker.thread);
   }
 
   [[nodiscard]] bool exhausted() const { return count_ >= 0 && started_ >= count_; }
 
   std::function<T(std::int64_t)> item_;
   std::int64_t ahead_, count_;
+  double patience_;
   mutable std::mutex mutex_;
-  std::condition_variable ready_, room_;
+  std::condition_variable ready_, room_, ended_;
   std::map<std::int64_t, Outcome> done_;
   std::int64_t started_ = 0, delivered_ = 0;
   bool stop_ = false;
-  std::vector<std::thread> workers_;
+  std::vector<Worker> workers_;
+  int running_;
 };
 
 }  // namespace mcn

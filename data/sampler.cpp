@@ -39,6 +39,18 @@ std::vector<std::int64_t> uniform_clip(std::int64_t video_frames, ClipConfig con
   return clip_from(start, stride, config.frames);
 }
 
+std::vector<std::int64_t> sampled_clip(ClipSampling sampling, std::int64_t video_frames, ClipConfig config, int k,
+                                       int of, Philox& random) {
+  switch (sampling) {
+    case ClipSampling::uniform:
+      return uniform_clip(video_frames, config, k, of);
+    case ClipSampling::centre:
+      return uniform_clip(video_frames, config, 0, 1);
+    default:
+      return random_clip(video_frames, config, random);
+  }
+}
+
 void require_clip(const std::string& path, std::int64_t video_frames, ClipConfig config) {
   if (video_frames < config.frames)
     fail<DataError>("video", "{} has {} frames, a clip needs {}", path, video_frames, config.frames);

@@ -16,6 +16,9 @@ struct ClipConfig {
   int stride = 1;
 };
 
+/// Where a video's clips are: anywhere; spread evenly from its start to its end; all in its middle.
+enum class ClipSampling : std::uint8_t { random, uniform, centre };
+
 /// Frame numbers of a clip that starts anywhere with equal probability. DataError if the video has fewer frames than a
 /// clip, UsageError for a config that is not positive.
 std::vector<std::int64_t> random_clip(std::int64_t video_frames, ClipConfig config, Philox& random);
@@ -23,6 +26,10 @@ std::vector<std::int64_t> random_clip(std::int64_t video_frames, ClipConfig conf
 /// Frame numbers of the k-th of `of` clips spread evenly from the video's start to its end; the middle if of is 1.
 /// Errors as above, and UsageError unless 0 <= k < of.
 std::vector<std::int64_t> uniform_clip(std::int64_t video_frames, ClipConfig config, int k, int of);
+
+/// The k-th of `of` clips of a video. Only ClipSampling::random draws. Errors as above.
+std::vector<std::int64_t> sampled_clip(ClipSampling sampling, std::int64_t video_frames, ClipConfig config, int k,
+                                       int of, Philox& random);
 
 /// DataError "[video] PATH has 5 frames, a clip needs 16".
 void require_clip(const std::string& path, std::int64_t video_frames, ClipConfig config);

@@ -1,13 +1,34 @@
 // The pool of open files.
 #include "data/video_pool.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <exception>
 #include <utility>
 
+#include "data/frame_index.h"
 #include "kernels/error.h"
 
 namespace mcn {
+
+namespace {
+
+/// With some descriptors left for all else, and two for a file while its index is made.
+int affordable(int max_open) {
+  constexpr rlim_t others = 24;
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return max_open;
+  const rlim_t most = limit.rlim_cur > others ? (limit.rlim_cur - others) / 2 : 0;
+  return static_cast<int>(std::clamp<rlim_t>(most, 1, static_cast<rlim_t>(max_open)));
+}
+
+std::int64_t bytes_of(const VideoIndex& index) {
+  return static_cast<std::int64_t>(sizeof index + 8 * index.fingerprints.size() + 8 * index.packets.size() +
+                                   sizeof(VideoIndex::Key) * index.keys.size());
+}
+
+}  // namespace
 
 VideoOptions FileConfig::options() const {
   VideoOptions options;
@@ -18,7 +39,8 @@ VideoOptions FileConfig::options() const {
   return options;
 }
 
-VideoPool::VideoPool(VideoOptions options, int max_open) : options_(std::move(options)), max_open_(max_open) {
+VideoPool::VideoPool(VideoOptions options, int max_open, std::int64_t index_bytes)
+    : options_(std::move(options)), max_open_(affordable(std::max(1, max_open))), index_bytes_(index_bytes) {
   if (max_open < 1) fail("video", "expected room for at least 1 open file, got {}", max_open);
 }
 
@@ -43,7 +65,10 @@ VideoPool::Lease VideoPool::open(const VideoSource& source) {
       ++open_;
     }
     const auto known = indices_.find(place(source));
-    if (known != indices_.end()) options.index = known->second;
+    if (known != indices_.end()) {
+      options.index = known->second.index;
+      uses_.splice(uses_.begin(), uses_, known->second.use);
+    }
   }
   closed.reset();
   try {
@@ -71,7 +96,7 @@ void VideoPool::give_back(Lease& lease) noexcept {
   {
     const std::lock_guard lock(mutex_);
     try {
-      indices_[place(lease.source_)] = lease.video_->index();
+      keep(place(lease.source_), lease.video_->index());
       if (usable) idle_.push_front({lease.source_, std::move(lease.video_)});
     } catch (const std::bad_alloc&) {
       dropped = std::move(lease.video_);
@@ -80,6 +105,39 @@ void VideoPool::give_back(Lease& lease) noexcept {
     if (dropped != nullptr) --open_;
   }
   room_.notify_one();
+}
+
+void VideoPool::keep(const Place& file, std::shared_ptr<const VideoIndex> index) {
+  auto known = indices_.find(file);
+  if (known == indices_.end()) {
+    uses_.push_front(file);
+    try {
+      known = indices_.emplace(file, Known{nullptr, 0, uses_.begin()}).first;
+    } catch (...) {
+      uses_.pop_front();
+      throw;
+    }
+  }
+  Known& one = known->second;
+  if (one.index != index) {
+    kept_bytes_ -= one.bytes;
+    one.bytes = bytes_of(*index);
+    kept_bytes_ += one.bytes;
+    one.index = std::move(index);
+  }
+  uses_.splice(uses_.begin(), uses_, one.use);
+  // A data set of a million videos would fill the memory with them.
+  while (kept_bytes_ > index_bytes_ && uses_.size() > 1) {
+    const auto oldest = indices_.find(uses_.back());
+    kept_bytes_ -= oldest->second.bytes;
+    indices_.erase(oldest);
+    uses_.pop_back();
+  }
+}
+
+std::size_t VideoPool::indices() const {
+  const std::lock_guard lock(mutex_);
+  return indices_.size();
 }
 
 int VideoPool::open_files() const {

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <condition_variable>
+#include <cstddef>
+#include <cstdint>
 #include <list>
 #include <map>
 #include <memory>
@@ -17,14 +19,14 @@ namespace mcn {
 struct FileConfig {
   std::string index_folder;    ///< where indices are kept between runs; empty: nowhere
   int max_open = 64;           ///< files open at a time
-  double timeout_seconds = 0;  ///< for opening a file, and for each read; 0: none
+  double timeout_seconds = 0;  ///< for opening a file, and for each read of it; 0: none
   int codec_threads = 1;       ///< that decode frames of one file, for fewer files at a time than cores
   bool cuda = false;           ///< VideoOptions::cuda
 
   [[nodiscard]] VideoOptions options() const;
 };
 
-/// Keeps files open between clips, and the index of every file that was ever opened. Safe from any thread.
+/// Keeps files open between clips, and the indices of as many files as there is room for. Safe from any thread.
 class VideoPool {
  public:
   /// A Video that nobody else uses; goes back to the pool when this is destroyed, unless by an exception.
@@ -46,13 +48,17 @@ class VideoPool {
     int exceptions_ = 0;
   };
 
-  /// options: of every Video, but for the index. UsageError if max_open is not positive.
-  VideoPool(VideoOptions options, int max_open);
+  /// options: of every Video, but for the index. Fewer than max_open files are kept open where the process may not have
+  /// as many descriptors. index_bytes: of memory for indices; those that were not used for longest are forgotten.
+  /// UsageError if max_open is not positive.
+  VideoPool(VideoOptions options, int max_open, std::int64_t index_bytes = std::int64_t{256} << 20);
 
   /// Waits while max_open files are in use. Throws what Video's constructor throws.
   Lease open(const VideoSource& source);
   /// Files that are open now, in use or not.
   [[nodiscard]] int open_files() const;
+  /// Indices that are kept.
+  [[nodiscard]] std::size_t indices() const;
 
  private:
   using Place = std::tuple<std::string, std::int64_t, std::int64_t>;
@@ -63,14 +69,25 @@ class VideoPool {
     std::unique_ptr<Video> video;
   };
 
+  struct Known {
+    std::shared_ptr<const VideoIndex> index;
+    std::int64_t bytes = 0;
+    std::list<Place>::iterator use;
+  };
+
   void give_back(Lease& lease) noexcept;
+  // Under mutex_.
+  void keep(const Place& file, std::shared_ptr<const VideoIndex> index);
 
   const VideoOptions options_;
   const int max_open_;
+  const std::int64_t index_bytes_;
   mutable std::mutex mutex_;
   std::condition_variable room_;
   std::list<Idle> idle_;  // the most recently used first
-  std::map<Place, std::shared_ptr<const VideoIndex>> indices_;
+  std::map<Place, Known> indices_;
+  std::list<Place> uses_;  // of indices_, the latest first
+  std::int64_t kept_bytes_ = 0;
   int open_ = 0;
 };
 

@@ -68,7 +68,9 @@ Embedding embed_videos(const ModelDescription& description, const McnModel& mode
   UniformClips reader(dataset, {description.frames, description.stride}, augment, config.clips, config.threads,
                       config.files);
   for (std::int64_t video = 0; video < videos; ++video) {
-    const Frames frames = reader.next();
+    const Frames frames = reader.next([&] {
+      if (progress) progress(video, videos);
+    });
     const auto clip_bytes = static_cast<std::ptrdiff_t>(frames.frame_bytes()) * description.frames;
     for (int c = 0; c < config.clips; ++c) {
       const auto first = frames.rgb.begin() + c * clip_bytes;

@@ -26,7 +26,8 @@ struct EmbedConfig {
 };
 
 /// Pooled backbone features of every video of a data set, normalised by running statistics. progress, if given, is
-/// called with videos done and in all, and may throw to stop. DataError for a video that cannot be read.
+/// called with videos done and in all, also while a video takes its time, and may throw to stop. DataError for a video
+/// that cannot be read.
 Embedding embed_videos(const ModelDescription& description, const McnModel& model, const ModelState& state,
                        const Dataset& dataset, const EmbedConfig& config, Backend& backend,
                        const std::function<void(std::int64_t, std::int64_t)>& progress = {});

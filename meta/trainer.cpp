@@ -87,17 +87,21 @@ void Trainer::update_bank(const Tensor& z, std::span<const std::int64_t> videos)
   bank_.update(unit, videos);
 }
 
-IterationMetrics Trainer::step() {
+std::vector<std::pair<std::int64_t, std::string>> Trainer::bad_videos() const {
+  return loader_ == nullptr ? decltype(LoaderStats::bad){} : loader_->stats().bad;
+}
+
+IterationMetrics Trainer::step(const std::function<void()>& waiting) {
   const auto start = std::chrono::steady_clock::now();
   const Range iteration_range(fmt::format("iteration {}", iteration_));
   const Batch batch = [&] {
     const Range range("wait");
     if (loader_ == nullptr) loader_ = std::make_unique<Loader>(dataset_, config_.loader, backend_);
-    return loader_->next();
+    return loader_->next(waiting);
   }();
   const double waited = seconds_since(start);
   IterationMetrics metrics = step(batch);
-  metrics.wait_seconds = waited;
+  metrics.wait_ms = 1e3 * waited;
   metrics.seconds += waited;
   return metrics;
 }
@@ -106,10 +110,13 @@ IterationMetrics Trainer::step(const Batch& batch) {
   const auto start = std::chrono::steady_clock::now();
   IterationMetrics metrics;
   metrics.iteration = iteration_;
+  const auto videos = static_cast<std::int64_t>(batch.videos.size());
   metrics.decode_ms = batch.decode_ms;
+  metrics.clip_decode_ms = batch.decode_ms / static_cast<double>(2 * videos);
+  metrics.ring_ready = batch.ready;
+  metrics.bad_videos = batch.bad_videos;
   metrics.learning_rate = learning_rate(config_.optimizer, iteration_, config_.iterations);
 
-  const auto videos = static_cast<std::int64_t>(batch.videos.size());
   const bool bilevel = config_.method == Method::mcn;
   const std::int64_t half = bilevel ? videos / 2 : 0;
   IterationInputs inputs;

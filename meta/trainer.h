@@ -1,8 +1,12 @@
 // Training: draws S and Q from the loader, takes the (meta-)gradient of the two-branch objective, updates theta.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "data/loader.h"
 #include "meta/checkpoint.h"
@@ -44,10 +48,13 @@ struct IterationMetrics {
   double support_loss = 0, query_loss = 0;
   double learning_rate = 0;
   double gradient_norm = 0;
-  std::size_t tape_bytes = 0;  ///< the most that inner steps' tapes held for their Hessian products
-  double seconds = 0;          ///< of the whole iteration
-  double wait_seconds = 0;     ///< of it, spent waiting for the loader
-  double decode_ms = 0;        ///< that loader threads spent on this batch
+  std::size_t tape_bytes = 0;   ///< the most that inner steps' tapes held for their Hessian products
+  double seconds = 0;           ///< of the whole iteration
+  double wait_ms = 0;           ///< of it, spent waiting for the loader
+  double decode_ms = 0;         ///< that loader threads spent on this batch, together
+  double clip_decode_ms = 0;    ///< the same for each of its clips, on average
+  double ring_ready = 0;        ///< batches that were ready in the loader's ring when this one was asked for
+  std::int64_t bad_videos = 0;  ///< that were found unusable until now
 };
 
 class Trainer {
@@ -55,10 +62,14 @@ class Trainer {
   /// The data set must outlive the trainer. resume: path of a checkpoint to go on from, or empty.
   Trainer(TrainConfig config, const Dataset& dataset, Backend& backend, const std::string& resume = {});
 
-  /// One iteration, on the loader's next batch or on one that is given. NonFiniteError names the iteration and the
-  /// first tensor that is not finite, and leaves the parameters as they were.
-  IterationMetrics step();
+  /// One iteration, on the loader's next batch or on one that is given. `waiting` is called ten times a second while
+  /// the loader is waited for, and may throw; what it and the loader throw leaves the state as it was. NonFiniteError
+  /// names the iteration and the first tensor that is not finite, and leaves the parameters as they were.
+  IterationMetrics step(const std::function<void()>& waiting = {});
   IterationMetrics step(const Batch& batch);
+
+  /// Index and cause of every video that the loader found unusable.
+  [[nodiscard]] std::vector<std::pair<std::int64_t, std::string>> bad_videos() const;
 
   /// Iterations done.
   [[nodiscard]] std::int64_t iteration() const { return iteration_; }

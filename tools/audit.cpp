@@ -8,6 +8,7 @@
 #include "engine/atomic_file.h"
 #include "tools/command.h"
 #include "tools/dataset_options.h"
+#include "tools/file_options.h"
 #include "tools/interrupt.h"
 #include "tools/progress.h"
 
@@ -51,12 +52,15 @@ int run_audit(const Options& o) {
   AuditReport report;
   {
     std::optional<Progress> progress;
-    const InterruptGuard interrupt;
+    // Until the lists are read there is nothing that could say so, and the signal simply ends the process.
+    std::optional<InterruptGuard> interrupt;
     report = audit(config, [&](std::int64_t done, std::int64_t total) {
-      interrupt.throw_if_requested();
+      if (!interrupt) interrupt.emplace();
+      interrupt->leave_if_requested();
       if (!progress) progress.emplace("audit", total);
       progress->update(done, "");
     });
+    if (interrupt) interrupt->leave_if_requested();
     if (progress) progress->finish();
   }
   if (!o.json.empty()) {
@@ -80,15 +84,18 @@ int run_audit(const Options& o) {
 void add_audit(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "audit",
-      "look at every file of a data set, and list those that are missing, corrupt, short (of fewer frames than a "
-      "clip),\n"
-      "duplicate (the same bytes as another, or listed twice) or mislabelled (listed under another class than its\n"
-      "folder's). Exit codes: 0 nothing is wrong, 3 something is, or a list cannot be read");
+      "look at every file of a data set, and list those that are missing, corrupt, stuck (take longer than\n"
+      "--decode-timeout), short (of fewer frames than a clip), duplicate (the same bytes as another, or listed twice) "
+      "or\n"
+      "mislabelled (listed under another class than its folder's). Exit codes: 0 nothing is wrong, 3 something is, or "
+      "a\n"
+      "list cannot be read");
   auto o = std::make_shared<Options>();
   add_dataset_options(*command, o->audit.dataset, true);
   command->add_option("--subset", o->subset, "train, test or both")->check(CLI::IsMember({"train", "test", "both"}));
   command->add_option("--frames", o->audit.frames, "frames a clip")->check(CLI::PositiveNumber);
   command->add_flag("--decode", o->audit.decode, "decode every video to its end, not its first clip alone");
+  add_decode_timeout(*command, o->audit.timeout_seconds, "looking into a file");
   command->add_option("--threads", o->audit.threads, "that open and decode; change nothing of the result")
       ->check(CLI::Range(1, 256));
   command->add_option("--json", o->json, "file for the report as a JSON object; written whole or not at all");

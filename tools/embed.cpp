@@ -39,7 +39,7 @@ Embedding embed_subset(const EmbedOptions& options, const LoadedModel& loaded, S
   const InterruptGuard interrupt;
   Embedding embedding = embed_videos(loaded.description, loaded.model, loaded.state, dataset, options.embed, backend,
                                      [&](std::int64_t done, std::int64_t) {
-                                       interrupt.throw_if_requested();
+                                       interrupt.leave_if_requested();
                                        progress.update(done, "");
                                      });
   progress.finish();

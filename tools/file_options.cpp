@@ -24,11 +24,14 @@ void add_file_options(CLI::App& command, FileConfig& files) {
   command.add_option("--index-cache", files.index_folder,
                      "folder in which the frame indices of videos are kept between runs; \"\": nowhere");
   command.add_option("--max-open", files.max_open, "video files open at a time")->check(CLI::Range(1, 65536));
-  command
-      .add_option("--decode-timeout", files.timeout_seconds,
-                  "seconds that opening a video, or reading a clip of it, may take; 0: no limit")
-      ->check(CLI::NonNegativeNumber);
+  add_decode_timeout(command, files.timeout_seconds, "opening a video, or reading a clip of it,");
   add_hwaccel(command, files.cuda);
+}
+
+void add_decode_timeout(CLI::App& command, double& seconds, const std::string& of_what) {
+  seconds = 120;
+  command.add_option("--decode-timeout", seconds, "seconds that " + of_what + " may take; 0: no limit")
+      ->check(CLI::NonNegativeNumber);
 }
 
 void add_hwaccel(CLI::App& command, bool& cuda) {

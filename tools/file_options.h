@@ -2,6 +2,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <string>
 
 #include "data/video_pool.h"
 
@@ -17,5 +18,7 @@ int codec_threads();
 void add_file_options(CLI::App& command, FileConfig& files);
 /// --hwaccel none|cuda.
 void add_hwaccel(CLI::App& command, bool& cuda);
+/// --decode-timeout alone, with its default, long enough for any video that is not stuck.
+void add_decode_timeout(CLI::App& command, double& seconds, const std::string& of_what);
 
 }  // namespace mcn

@@ -1,7 +1,13 @@
 // The signal handlers.
 #include "tools/interrupt.h"
 
+#include <chrono>
 #include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <thread>
+
+#include "tools/command.h"
 
 namespace mcn {
 namespace {
@@ -28,5 +34,25 @@ InterruptGuard::~InterruptGuard() {
 }
 
 bool InterruptGuard::requested() const { return interrupt_requested != 0; }
+
+void InterruptGuard::leave_if_requested() const {
+  if (!requested()) return;
+  try {
+    throw_if_requested();
+  } catch (const Interrupted& error) {
+    end_soon(error.what());
+    throw;
+  }
+}
+
+void end_soon(const std::string& line) {
+  std::thread([line] {
+    std::this_thread::sleep_for(std::chrono::seconds(3));
+    if (!line.empty()) fmt::print(stderr, "mcn: {}\n", line);
+    std::fflush(stdout);
+    // Without destructors: some would wait, others take away what the stuck thread still uses.
+    std::_Exit(interrupted);
+  }).detach();
+}
 
 }  // namespace mcn

@@ -1,6 +1,8 @@
 // Ctrl-C: asks long work to stop at its next safe point; a second one kills.
 #pragma once
 
+#include <string>
+
 #include "kernels/error.h"
 
 namespace mcn {
@@ -23,6 +25,13 @@ class InterruptGuard {
   void throw_if_requested() const {
     if (requested()) fail<Interrupted>("interrupt", "stopped by the user");
   }
+  /// The same, and end_soon: for work that has nothing to save and nothing to remove.
+  void leave_if_requested() const;
 };
+
+/// From now on the process has three seconds to end by itself. Then it ends with exit code 130, after a line on stderr
+/// if there is one left to say. An orderly end waits for threads, and one may be stuck in a file: whatever must be
+/// saved or removed has to be before this is called.
+void end_soon(const std::string& line = {});
 
 }  // namespace mcn

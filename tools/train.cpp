@@ -3,7 +3,9 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "engine/atomic_file.h"
 #include "engine/device.h"
@@ -20,10 +22,19 @@ namespace {
 namespace fs = std::filesystem;
 
 nlohmann::json to_json(const IterationMetrics& m) {
-  nlohmann::json json{
-      {"iteration", m.iteration},   {"loss_query", m.query_loss},       {"contrastive_query", m.query.contrastive},
-      {"meta_query", m.query.meta}, {"learning_rate", m.learning_rate}, {"gradient_norm", m.gradient_norm},
-      {"seconds", m.seconds},       {"wait_seconds", m.wait_seconds},   {"decode_ms", m.decode_ms}};
+  nlohmann::json json{{"iteration", m.iteration},
+                      {"loss_query", m.query_loss},
+                      {"contrastive_query", m.query.contrastive},
+                      {"meta_query", m.query.meta},
+                      {"learning_rate", m.learning_rate},
+                      {"gradient_norm", m.gradient_norm},
+                      {"seconds", m.seconds},
+                      {"wait_ms", m.wait_ms},
+                      {"waited_share", 1e-3 * m.wait_ms / m.seconds},
+                      {"decode_ms", m.decode_ms},
+                      {"clip_decode_ms", m.clip_decode_ms},
+                      {"ring_ready", m.ring_ready},
+                      {"bad_videos", m.bad_videos}};
   if (m.support) {
     json["loss_support"] = m.support_loss;
     json["contrastive_support"] = m.support->contrastive;
@@ -44,24 +55,30 @@ void make_folder(const fs::path& path) {
     fail<DataError>("train", "cannot make folder {}: {}", path.string(), error.message());
 }
 
-// The run's metrics. A resumed run keeps the lines of the iterations before it.
-class MetricsFile {
+// A file with a JSON object a line, each of some iteration. A resumed run keeps the lines of the iterations before it.
+class IterationLog {
  public:
-  MetricsFile(const fs::path& path, std::int64_t first_iteration) : path_(path) {
+  IterationLog(const fs::path& path, std::int64_t first_iteration,
+               const std::function<void(const nlohmann::json&)>& on_kept = {})
+      : path_(path) {
     std::string kept;
     if (std::ifstream old(path); old && first_iteration > 0)
       for (std::string line; std::getline(old, line);) {
         const auto json = nlohmann::json::parse(line, nullptr, false);
-        if (json.is_object() && json.value("iteration", first_iteration) < first_iteration) kept += line + "\n";
+        if (!json.is_object() || json.value("iteration", first_iteration) >= first_iteration) continue;
+        kept += line + "\n";
+        if (on_kept) on_kept(json);
       }
     stream_.open(path, std::ios::trunc);
     stream_ << kept;
     check();
   }
-  void write(const IterationMetrics& metrics) {
-    stream_ << to_json(metrics).dump() << '\n' << std::flush;
+  void write(const nlohmann::json& json) {
+    // A file's name need not be UTF-8.
+    stream_ << json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n' << std::flush;
     check();
   }
+  [[nodiscard]] std::string path() const { return path_.string(); }
 
  private:
   void check() const {
@@ -69,6 +86,30 @@ class MetricsFile {
   }
   fs::path path_;
   std::ofstream stream_;
+};
+
+// The list of the videos that cannot be used, in the order in which training came upon them.
+class BadVideos {
+ public:
+  BadVideos(const fs::path& path, const Dataset& dataset, std::int64_t first_iteration)
+      : dataset_(dataset),
+        log_(path, first_iteration, [this](const nlohmann::json& line) { listed_.insert(line.value("video", "")); }) {}
+  void list(const Trainer& trainer) {
+    for (const auto& [index, error] : trainer.bad_videos()) {
+      const std::string& name = dataset_.videos[static_cast<std::size_t>(index)].source.name;
+      if (listed_.insert(name).second)
+        log_.write({{"iteration", trainer.iteration()}, {"video", name}, {"error", error}});
+    }
+    found_ = std::ssize(trainer.bad_videos());
+  }
+  [[nodiscard]] std::int64_t found() const { return found_; }
+  [[nodiscard]] std::string path() const { return log_.path(); }
+
+ private:
+  const Dataset& dataset_;
+  std::set<std::string> listed_;  // before the log, which fills it
+  IterationLog log_;
+  std::int64_t found_ = 0;
 };
 
 // Opens the device's profiler window, and a range round it, for the iterations that --profile-steps names.
@@ -130,7 +171,9 @@ int train(const TrainOptions& o, const std::string& resolved) {
   AtomicFile saved_config("train", (out / "config.toml").string());
   saved_config.write(resolved);
   saved_config.commit();
-  MetricsFile metrics_file(out / "metrics.jsonl", trainer.iteration());
+  const std::int64_t first = trainer.iteration();
+  IterationLog metrics(out / "metrics.jsonl", first);
+  BadVideos bad(out / "bad_videos.jsonl", dataset, first);
   fmt::print("{}\n", resolved);
   fmt::print("{} videos of {} classes, device {}, {} parameters\n", dataset.videos.size(), dataset.classes.size(),
              backend.name(), [&] {
@@ -145,21 +188,35 @@ int train(const TrainOptions& o, const std::string& resolved) {
   ProfileWindow profiler(backend, o.profile);
   std::optional<IterationMetrics> latest;
   while (trainer.iteration() < o.config.iterations) {
-    if (interrupt.requested()) {
+    try {
+      interrupt.throw_if_requested();
+      profiler.before(trainer.iteration());
+      latest = trainer.step([&] { interrupt.throw_if_requested(); });
+    } catch (const Interrupted&) {
       trainer.save(last);
       progress.finish();
       fmt::print(stderr, "interrupted after {} iterations; go on with --resume {}\n", trainer.iteration(), last);
-      return 130;
+      end_soon();
+      return interrupted;
+    } catch (const DataError& error) {
+      bad.list(trainer);
+      if (trainer.iteration() > first) trainer.save(last);
+      if (bad.found() == 0) throw;
+      progress.finish();
+      const std::string message = fmt::format("{}; all of them: {}", error.what(), bad.path());
+      throw DataError(message);
     }
-    profiler.before(trainer.iteration());
-    latest = trainer.step();
-    metrics_file.write(*latest);
+    metrics.write(to_json(*latest));
+    if (latest->bad_videos > bad.found()) bad.list(trainer);
     progress.update(trainer.iteration(), losses(*latest));
     if (trainer.iteration() % o.checkpoint_every == 0) trainer.save(last);
   }
   profiler.stop();
   progress.finish();
   trainer.save(last);
+  if (bad.found() > 0)
+    fmt::print(stderr, "{} of {} videos cannot be used, and others took their places; {} lists them\n", bad.found(),
+               dataset.videos.size(), bad.path());
   if (latest) fmt::print("{} iterations: {}\n", trainer.iteration(), losses(*latest));
   fmt::print("{} kernels ran on {}; checkpoint {}\n", backend.kernel_calls(), backend.name(), last);
   return 0;

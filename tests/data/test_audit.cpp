@@ -302,10 +302,32 @@ TEST_CASE("progress counts to the end, and may stop the audit", "[audit]") {
     calls.push_back(done);
     last_total = total;
   });
+  // Some are the same: it is called for files that take their time, too.
+  CHECK(std::ranges::is_sorted(calls));
+  std::erase(calls, 0);
+  calls.erase(std::unique(calls.begin(), calls.end()), calls.end());
   // Four to open, and two that share a size to compare.
   CHECK(calls == std::vector<std::int64_t>{1, 2, 3, 4, 5, 6});
   CHECK(last_total == 6);
   CHECK_THROWS_AS(audit(c, [](std::int64_t, std::int64_t) { throw std::runtime_error("stop"); }), std::runtime_error);
+}
+
+TEST_CASE("a file that takes longer than it may is stuck, and not corrupt", "[audit]") {
+  const AuditedSet set;
+  set.file("Archery/c.mkv", test::read_file(set.path("Archery/a.avi")));
+  set.file("Basketball/b.mp4", "not a video");
+  AuditConfig c;
+  c.dataset = set.config;
+  c.decode = GENERATE(false, true);
+  c.timeout_seconds = 1000;
+  CHECK(findings(audit(c), set) == Found{"corrupt train Basketball/b.mp4", "duplicate train Archery/c.mkv"});
+  c.timeout_seconds = 1e-9;
+  const AuditReport report = audit(c);
+  CHECK(report.count(AuditFault::stuck) == 4);
+  CHECK(report.findings.size() == 4);
+  CHECK(report.checked == 4);
+  c.timeout_seconds = -1;
+  CHECK_THROWS_AS(audit(c), UsageError);
 }
 
 TEST_CASE("lists that cannot be read, and settings without sense, are errors", "[audit]") {

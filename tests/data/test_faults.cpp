@@ -7,6 +7,7 @@
 #include <sys/un.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -15,7 +16,7 @@
 #include <optional>
 #include <thread>
 
-#include "data/video.h"
+#include "data/video_pool.h"
 #include "engine/random.h"
 #include "kernels/error.h"
 #include "tests/catch.h"
@@ -306,6 +307,52 @@ TEST_CASE("faults: a header that disagrees with the frames", "[video][faults]") 
   }
 }
 
+TEST_CASE("faults: a header whose sizes disagree with the pictures or the file", "[video][faults]") {
+  const TemporaryFolder folder;
+  const std::string patched = folder.file("patched");
+  // Where in the file a size is, counted from a word; a width is followed by its height.
+  struct Place {
+    std::size_t sample;
+    const char* word;
+    std::ptrdiff_t at;
+    std::size_t bytes;
+    bool big_endian, pair;
+  };
+  constexpr Place places[] = {
+      {4, "avih", 8 + 32, 4, false, true}, {4, "strf", 8 + 4, 4, false, true}, {5, "strf", 8 + 4, 4, false, true},
+      {0, "tkhd", 4 + 76, 4, true, true},  {0, "avc1", 4 + 24, 2, true, true}, {1, "hev1", 4 + 24, 2, true, true},
+      {3, "jpeg", 4 + 24, 2, true, true},  {4, "RIFF", 4, 4, false, false},    {4, "movi", -4, 4, false, false},
+      {0, "moov", -4, 4, true, false},     {0, "mdat", -4, 4, true, false},    {0, "avcC", -4, 4, true, false},
+      {4, "idx1", 4, 4, false, false},
+  };
+  for (const Place& place : places) {
+    INFO(samples[place.sample].file << ", " << place.word);
+    const std::string path = make(folder, samples[place.sample]);
+    const std::string bytes = test::read_file(path);
+    const auto word = bytes.find(place.word);
+    REQUIRE(word != std::string::npos);
+    for (const std::uint32_t claim : {0U, 1U, 33U, 65535U, 0xFFFFFFFFU}) {
+      INFO("claims " << claim);
+      std::string changed = bytes;
+      for (std::size_t k = 0; k < (place.pair ? 2 : 1); ++k)
+        for (std::size_t i = 0; i < place.bytes; ++i)
+          changed.at(word + static_cast<std::size_t>(place.at) + k * place.bytes + i) =
+              static_cast<char>(claim >> 8 * (place.big_endian ? place.bytes - 1 - i : i));
+      test::write_file(patched, changed);
+      // A size that Cinepak, which has none of its own, would have to fill.
+      if (place.sample == 5 && claim > 64) {
+        outcome(patched);
+        continue;
+      }
+      const test::Digests truth = test::program_decode(patched);
+      if (truth.count() == 0)
+        CHECK(!outcome(patched).has_value());
+      else
+        test::check_access(patched, truth, {.singles = 6, .clips = 2, .backwards = 4});
+    }
+  }
+}
+
 TEST_CASE("faults: zero frames a second, and other rates that are none", "[video][faults]") {
   const TemporaryFolder folder;
   const std::string avi = test::read_file(make(folder, samples[4]));
@@ -428,6 +475,41 @@ TEST_CASE("faults: 5,000 files under a limit of 256 descriptors", "[video][fault
   CHECK(open_descriptors() == descriptors);
   // An open that lost 100 bytes would show.
   CHECK(mallinfo2().uordblks < memory + 400'000);
+}
+
+TEST_CASE("faults: 5,000 files in four threads under a limit of 256 descriptors, or of 40", "[video][faults]") {
+  const TemporaryFolder folder;
+  const std::string good =
+      test::encode(folder.file("good.avi"), {.codec = "mpeg4", .width = 16, .height = 16, .b_frames = 1}, 4);
+  const std::string cut = folder.file("cut.avi");
+  test::write_file(cut, test::read_file(good).substr(0, 500));
+  constexpr int files = 5000;
+  std::vector<std::string> paths;
+  for (int i = 0; i < files; ++i) {
+    paths.push_back(folder.file("f" + std::to_string(i) + ".avi"));
+    fs::create_hard_link(i % 5 == 0 ? cut : good, paths.back());
+  }
+  for (const rlim_t most : {256, 40}) {
+    const DescriptorLimit limit(most);
+    const std::ptrdiff_t before = open_descriptors();
+    VideoPool pool({.cache_bytes = 0}, 64);
+    std::atomic<int> next{0}, right{0}, damaged{0};
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 4; ++t)
+      threads.emplace_back([&] {
+        for (int i = next++; i < files; i = next++) try {
+            const std::int64_t last[] = {3};
+            right += pool.open(paths[static_cast<std::size_t>(i)])->frames(last).count == 1 ? 1 : 0;
+          } catch (const DataError&) {
+            ++damaged;
+          }
+      });
+    for (std::thread& thread : threads) thread.join();
+    CHECK(right == files * 4 / 5);
+    CHECK(damaged == files / 5);
+    CHECK(pool.open_files() <= 64);
+    CHECK(open_descriptors() <= before + pool.open_files());
+  }
 }
 
 // Slow only in that UndefinedBehaviorSanitizer, which looks at memory through a pipe, takes every object for a bad one

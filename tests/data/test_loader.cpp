@@ -1,6 +1,10 @@
 // The loader: batches are a function of the seed and the iteration, whatever the threads, the ring, the start or the
 // files that cannot be used.
+#include <unistd.h>
+
 #include <algorithm>
+#include <atomic>
+#include <cerrno>
 #include <cmath>
 #include <set>
 
@@ -113,7 +117,7 @@ TEST_CASE("threads, ring and resume change no bit", "[loader]") {
   c.residual_view = GENERATE(false, true);
   c.threads = 1;
   const std::vector<Batch> truth = take(d, c, 6);
-  for (const int threads : {1, 2, 3})
+  for (const int threads : {1, 2, 5})
     for (const int ring : {1, 4}) {
       INFO(threads << " threads, ring " << ring);
       c.threads = threads;
@@ -126,6 +130,89 @@ TEST_CASE("threads, ring and resume change no bit", "[loader]") {
   for (std::size_t i = 0; i < 3; ++i) check_same(resumed[i], truth[i + 3]);
   c.seed = 6;
   CHECK_FALSE((take(d, c, 1)[0].view_a.augmentation == resumed[0].view_a.augmentation));
+}
+
+TEST_CASE("a clip is drawn by seed, epoch, video and view, whatever the batch and the place in it", "[loader]") {
+  const TemporaryFolder folder;
+  const Dataset d = make_videos(folder, 6);
+  LoaderConfig c = small_config();
+  struct Drawn {
+    std::vector<AugmentClip> clips;  // of view a, then of view b
+    std::vector<std::uint8_t> frames;
+    bool operator==(const Drawn&) const = default;
+  };
+  using Key = std::pair<std::int64_t, std::int64_t>;  // epoch and video
+  const auto draw = [&](std::int64_t batch, std::int64_t first) {
+    c.batch = batch;
+    c.first_iteration = first;
+    const std::int64_t batches = 6 / batch;
+    std::map<Key, Drawn> drawn;
+    for (const Batch& b : take(d, c, static_cast<int>(2 * batches - first)))
+      for (std::size_t i = 0; i < b.videos.size(); ++i) {
+        Drawn& one = drawn[{b.iteration / batches, b.videos[i]}];
+        for (const BatchView* view : {&b.view_a, &b.view_b}) {
+          one.clips.push_back(view->augmentation[i]);
+          const auto bytes = view->frames[i].bytes();
+          one.frames.insert(one.frames.end(), bytes.begin(), bytes.end());
+        }
+      }
+    return drawn;
+  };
+  const auto truth = draw(1, 0);
+  REQUIRE(truth.size() == 12);
+  CHECK((draw(2, 0) == truth));
+  CHECK((draw(3, 0) == truth));
+  CHECK((draw(6, 0) == truth));
+  // From the middle of an epoch on.
+  for (const auto& [key, drawn] : draw(2, 2)) CHECK((truth.at(key) == drawn));
+  for (std::int64_t v = 0; v < 6; ++v) {
+    const Drawn &first = truth.at({0, v}), &second = truth.at({1, v});
+    CHECK_FALSE((first.clips == second.clips));
+    CHECK_FALSE((first.clips[0] == first.clips[1]));
+  }
+}
+
+TEST_CASE("the views' clips are anywhere, at the two ends or both in the middle, with their stride", "[loader]") {
+  const TemporaryFolder folder;
+  const Dataset d = make_videos(folder, 3);
+  LoaderConfig c = small_config();
+  c.residual_view = GENERATE(false, true);
+  c.clip = {4, GENERATE(1, 2, 3)};
+  // Frames of the videos at the size of the clips.
+  const auto frames_of = [&](std::int64_t video, std::vector<std::int64_t> numbers, bool residual) {
+    std::vector<std::int64_t> wanted;
+    for (const std::int64_t i : numbers) {
+      wanted.push_back(residual ? std::min<std::int64_t>(i, 10) : i);
+      if (residual) wanted.push_back(wanted.back() + 1);
+    }
+    return Video(d.videos[static_cast<std::size_t>(video)].source).frames(wanted, 10, 12).rgb;
+  };
+  const auto check_views = [&](const std::function<bool(int, std::int64_t)>& allowed) {
+    for (const Batch& b : take(d, c, 8))
+      for (std::size_t i = 0; i < 3; ++i)
+        for (const int side : {0, 1}) {
+          const BatchView& view = side == 0 ? b.view_a : b.view_b;
+          const std::int64_t span = 3 * c.clip.stride + 1;
+          std::int64_t start = -1;
+          for (std::int64_t s = 0; s + span <= 12 && start < 0; ++s)
+            if (std::ranges::equal(
+                    frames_of(b.videos[i], {s, s + c.clip.stride, s + 2 * c.clip.stride, s + 3 * c.clip.stride},
+                              view.residual),
+                    view.frames[i].bytes().first(view.residual ? 2880 : 1440)))
+              start = s;
+          INFO("view " << side << " starts at " << start);
+          CHECK(start >= 0);
+          CHECK(allowed(side, start));
+        }
+  };
+  const std::int64_t last = 11 - 3 * c.clip.stride;
+  std::set<std::int64_t> starts;
+  check_views([&](int, std::int64_t start) { return starts.insert(start).second || true; });
+  CHECK(starts.size() > 1);
+  c.sampling = ClipSampling::uniform;
+  check_views([&](int side, std::int64_t start) { return start == (side == 0 ? 0 : last); });
+  c.sampling = ClipSampling::centre;
+  check_views([&](int, std::int64_t start) { return start == last / 2; });
 }
 
 TEST_CASE("the residual view is the difference of frames that follow each other", "[loader]") {
@@ -205,6 +292,42 @@ TEST_CASE("too many unusable videos stop the loader with their list", "[loader]"
   CHECK_THROWS_AS(loader.next(), DataError);
 }
 
+TEST_CASE("the list of unusable videos is cut in the message, and whole in the loader", "[loader]") {
+  const TemporaryFolder folder;
+  Dataset d = make_videos(folder, 12);
+  for (VideoEntry& entry : d.videos) test::write_file(entry.source.path, "");
+  LoaderConfig c = small_config();
+  c.max_bad_percent = 62.5;
+  Loader loader(d, c, cpu());
+  CHECK_THROWS_WITH(loader.next(),
+                    Catch::Matchers::ContainsSubstring("8 of 12 videos cannot be used, more than 62.5%") &&
+                        Catch::Matchers::ContainsSubstring("; and 3 more"));
+  CHECK(loader.stats().bad.size() == 8);
+  c.max_bad_percent = NAN;
+  CHECK_THROWS_AS(Loader(d, c, cpu()), UsageError);
+}
+
+TEST_CASE("a batch says how full the ring was, and what it cost", "[loader]") {
+  const TemporaryFolder folder;
+  Dataset d = make_videos(folder, 6);
+  LoaderConfig c = small_config();
+  c.ring = 2;
+  c.max_bad_percent = 50;
+  test::write_file(d.videos[2].source.path, "");
+  Loader loader(d, c, cpu());
+  for (int i = 0; i < 5; ++i) {
+    // A consumer that is slower than the loader finds the ring full, and it stays bounded.
+    while (i > 0 && loader.stats().ready < 2) std::this_thread::yield();
+    const Batch batch = loader.next();
+    CHECK(batch.ready >= (i > 0 ? 2 : 0));
+    CHECK(batch.ready <= 2);
+    CHECK(batch.decode_ms > 0);
+    CHECK(batch.bad_videos == (i > 0 ? 1 : std::ssize(loader.stats().bad)));
+  }
+  CHECK(loader.stats().wait_ms >= 0);
+  CHECK(loader.buffers() <= static_cast<std::size_t>(2 * (2 * 3 + c.threads + 3)));
+}
+
 TEST_CASE("without a video left to replace one the loader says so", "[loader]") {
   const TemporaryFolder folder;
   Dataset d = make_videos(folder, 3);
@@ -251,6 +374,39 @@ TEST_CASE("ordered work comes in order, bounded, with its exceptions in their pl
   }
   CHECK_FALSE(work.next().has_value());
   CHECK(furthest <= 5);
+}
+
+TEST_CASE("who waits for ordered work may look elsewhere, and stop", "[loader]") {
+  std::atomic<bool> go{false};
+  int looks = 0;
+  Ordered<int> work(1, 1, 2, [&](std::int64_t i) {
+    while (!go) std::this_thread::yield();
+    return static_cast<int>(i);
+  });
+  CHECK_THROWS_WITH(work.next([] { throw std::runtime_error("stop"); }), "stop");
+  CHECK(work.next([&] { go = ++looks == 2; }).value() == 0);
+  CHECK(looks >= 2);
+  CHECK(work.next().value() == 1);
+}
+
+TEST_CASE("a thread that is stuck in a system call is got out of it by who waits for it", "[loader]") {
+  std::array<int, 2> ends{};
+  REQUIRE(pipe(ends.data()) == 0);
+  std::atomic<int> interrupted{0};
+  // FFmpeg reads again, too, until its deadline is over.
+  const auto stuck = [&](std::int64_t) {
+    char byte = 0;
+    for (int i = 0; i < 2; ++i)
+      if (read(ends[0], &byte, 1) < 0 && errno == EINTR) ++interrupted;
+    return true;
+  };
+  {
+    Ordered<bool> work(2, 4, -1, stuck, 1e-3);
+    CHECK(work.next().value());
+    CHECK(interrupted >= 2);
+  }  // and here for those under way
+  close(ends[0]);
+  close(ends[1]);
 }
 
 TEST_CASE("uniform clips are those of each video by itself, for any number of threads", "[clips]") {

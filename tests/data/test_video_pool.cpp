@@ -88,6 +88,29 @@ TEST_CASE("a pool serves a file that is in use twice, and what cannot be opened 
   CHECK_THROWS_AS(VideoPool({}, 0), UsageError);
 }
 
+TEST_CASE("a pool forgets the indices that were not used for longest, and makes them again", "[pool]") {
+  const TemporaryFolder folder;
+  const std::vector<std::string> paths = make_files(folder, 6);
+  const std::vector<std::int64_t> wanted{3, 20, 7};
+  std::vector<Frames> truth;
+  for (const std::string& path : paths) truth.push_back(Video(path).frames(wanted));
+  for (const std::int64_t room : {0, 2000, 1 << 20}) {
+    VideoPool pool({.cache_bytes = 0}, 1, room);
+    for (int pass = 0; pass < 2; ++pass)
+      for (std::size_t i = 0; i < paths.size(); ++i) {
+        CHECK((pool.open(paths[i])->frames(wanted).rgb == truth[i].rgb));
+        CHECK(pool.indices() >= 1);
+      }
+    const std::size_t kept = pool.indices();
+    CHECK((room == 0 ? kept == 1 : room == 2000 ? kept > 1 && kept < 6 : kept == 6));
+  }
+  // An index in use outlives its place in the pool.
+  VideoPool pool({.cache_bytes = 0}, 2, 0);
+  const VideoPool::Lease one = pool.open(paths[0]);
+  static_cast<void>(pool.open(paths[1]));
+  CHECK((one->frames(wanted).rgb == truth[0].rgb));
+}
+
 TEST_CASE("a time limit ends what takes too long, and nothing else", "[pool]") {
   const TemporaryFolder folder;
   const std::string path = make_files(folder, 1)[0];

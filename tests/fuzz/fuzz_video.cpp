@@ -1,5 +1,5 @@
 // A video file: bytes, index, clip. With MCN_FUZZ_STRICT set, also that a frame's number settles its pixels, whatever
-// else was read before; FFmpeg's decoders break that on damaged files where their buffers are not cleared.
+// else was read before; damage that a decoder does not notice can break that where frames were left out.
 #include <algorithm>
 #include <array>
 #include <cstdlib>

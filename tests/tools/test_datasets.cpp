@@ -189,7 +189,7 @@ TEST_CASE("audit: exit 0 and a summary of a clean data set") {
     CHECK(result.exit_code == 0);
     CHECK(result.out ==
           set.root + ", ucf101: 6 videos listed, 6 " + (decode ? "decoded" : "opened") +
-              ", 0 missing, 0 corrupt, 0 short, 0 duplicate, 0 mislabelled; 0 files that no list names\n");
+              ", 0 missing, 0 corrupt, 0 stuck, 0 short, 0 duplicate, 0 mislabelled; 0 files that no list names\n");
     CHECK(result.err.find("audit: 100%  6/6") != std::string::npos);
   }
 }
@@ -209,9 +209,10 @@ TEST_CASE("audit: exit 3, a line for each finding, and the same in JSON") {
   CHECK(result.out.find("missing     ") == 0);
   CHECK(result.out.find("\ncorrupt     ") != std::string::npos);
   CHECK(result.out.find("\nduplicate   ") != std::string::npos);
-  CHECK(result.last_line() == set.root +
-                                  ", ucf101: 6 videos listed, 5 opened, 1 missing, 1 corrupt, 0 short, 1 duplicate, 0 "
-                                  "mislabelled; 1 files that no list names");
+  CHECK(result.last_line() ==
+        set.root +
+            ", ucf101: 6 videos listed, 5 opened, 1 missing, 1 corrupt, 0 stuck, 0 short, 1 duplicate, 0 "
+            "mislabelled; 1 files that no list names");
   const auto json = nlohmann::json::parse(test::read_file(json_file));
   CHECK(json.at("format") == "ucf101");
   CHECK(json.at("clean") == false);
@@ -219,6 +220,7 @@ TEST_CASE("audit: exit 3, a line for each finding, and the same in JSON") {
   CHECK(json.at("checked") == 5);
   CHECK(json.at("missing") == 1);
   CHECK(json.at("corrupt") == 1);
+  CHECK(json.at("stuck") == 0);
   CHECK(json.at("short") == 0);
   CHECK(json.at("duplicate") == 1);
   CHECK(json.at("mislabelled") == 0);
