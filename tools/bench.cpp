@@ -1,4 +1,5 @@
 // `mcn bench`: the very work of the peers' train_step.py and meta_step.py, timed; one JSON line.
+#include <malloc.h>
 #include <omp.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -226,6 +227,8 @@ class Holdings {
 
   void note(std::size_t clips) {
     at_.push_back(clips);
+    // What malloc keeps of freed memory hangs on which thread freed what when; it is no leak, and would hide one.
+    malloc_trim(0);
     std::int64_t size = 0, resident = 0;
     std::ifstream("/proc/self/statm") >> size >> resident;
     rss_.push_back(resident * sysconf(_SC_PAGESIZE));
@@ -339,8 +342,8 @@ void add_bench(CLI::App& app) {
     CLI::App* decode = bench->add_subcommand(
         "decode",
         "random clips of 16 frames, two apart, as 112 x 112 pixels; with the indices' making. With --clips 100000 a\n"
-        "soak: `after` lists resident bytes and open descriptors after each twentieth of the clips, rss_drift is how\n"
-        "far the former stray from their mean behind the first tenth");
+        "soak: `after` lists resident bytes, once malloc has given back what is free, and open descriptors after each\n"
+        "twentieth of the clips; rss_drift is how far the former stray from their mean behind the first tenth");
     decode->add_option("videos", o->videos, "video files")->required();
     decode->add_option("--threads", o->threads, "clips at a time")->check(CLI::PositiveNumber);
     decode->add_option("--clips", o->clips, "clips")->check(CLI::PositiveNumber);

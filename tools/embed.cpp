@@ -14,7 +14,7 @@ void add_embed_options(CLI::App& command, EmbedOptions& o) {
   command.add_option("--checkpoint", o.checkpoint, "checkpoint of `mcn train`")->required();
   command.add_flag("--random-init", o.random_init, "the checkpoint's network with its initial, untrained weights");
   add_dataset_options(command, o.dataset, true);
-  command.add_option("--clips", o.embed.clips, "uniform clips a video, whose features are averaged")
+  command.add_option("--clips", o.embed.clips, "uniform clips a video, whose features are averaged; 1: the middle")
       ->check(CLI::Range(1, 1000));
   command.add_option("--batch", o.embed.batch, "clips in one pass")->check(CLI::Range(1, 4096));
   add_device_options(command, o.device);
