@@ -47,10 +47,8 @@ std::vector<fs::path> video_roots(const DatasetConfig& config) {
 /// Empty if it is nowhere. A class's .rar file holds a folder CLASS, and some tools make another round it.
 std::string find_video(const DatasetConfig& config, const std::string& class_name, const std::string& file) {
   for (const fs::path& root : video_roots(config))
-    for (const fs::path& folder : {root / class_name, root / class_name / class_name}) {
-      std::error_code error;
-      if (fs::exists(folder / file, error)) return (folder / file).string();
-    }
+    for (const fs::path& folder : {root / class_name, root / class_name / class_name})
+      if (is_file(folder / file)) return (folder / file).string();
   return {};
 }
 

@@ -66,10 +66,8 @@ std::string find_video(const fs::path& root, const std::string& relative) {
     from = at + 1;
     if (names.size() >= 8) break;
   }
-  for (const std::string& name : names) {
-    std::error_code error;
-    if (fs::exists(root / name, error)) return (root / name).string();
-  }
+  for (const std::string& name : names)
+    if (is_file(root / name)) return (root / name).string();
   return {};
 }
 
@@ -132,7 +130,7 @@ Listing read_ucf101(const DatasetConfig& config, Subset subset) {
     const auto fault = [&, video = name, line = number](ListFault::Kind kind, const std::string& what) {
       listing.faults.push_back({kind, video, fmt::format("{}:{}", list.string(), line), what});
     };
-    const auto [first, fresh] = seen.emplace(canonical(name), number);
+    const auto [first, fresh] = seen.emplace(canonical(fs::path(name).lexically_normal().string()), number);
     if (!fresh) {
       fault(ListFault::duplicate, fmt::format("duplicate of line {}: {}", first->second, shown(name)));
       continue;

@@ -30,10 +30,9 @@ std::int64_t read_into(Listing& listing, const DatasetConfig& config, const fs::
       fail_at(list, number, "label {} is out of range 0 to {}", *label, most_classes - 1);
     largest = std::max(largest, *label);
     const std::string where = fmt::format("{}:{}", list.string(), number);
-    std::error_code error;
     fs::path file = list.parent_path() / name;
-    if (!fs::exists(file, error)) file = fs::path(config.root) / name;
-    if (!fs::exists(file, error)) {
+    if (!is_file(file)) file = fs::path(config.root) / name;
+    if (!is_file(file)) {
       listing.faults.push_back({ListFault::missing, name, where,
                                 fmt::format("{} is neither in {} nor in {}", shown(name),
                                             list.has_parent_path() ? list.parent_path().string() : ".", config.root)});

@@ -97,6 +97,26 @@ void add_clips(CLI::App& command, LoaderConfig& loader) {
   probability("--channel-shuffle", a.channel_shuffle, "probability of a random order of the colour channels");
 }
 
+/// CLI11 takes every # for the beginning of a comment, also one in quotes, which may be part of a path.
+std::string without_comments(const std::string& text) {
+  std::string result;
+  char quote = '\0';
+  bool comment = false;
+  for (const char c : text) {
+    if (c == '\n') {
+      quote = '\0';
+      comment = false;
+    } else if (!comment && quote == '\0') {
+      comment = c == '#';
+      if (c == '"' || c == '\'') quote = c;
+    } else if (c == quote) {
+      quote = '\0';
+    }
+    if (!comment) result += c;
+  }
+  return result;
+}
+
 ProfileSteps parse_profile_steps(const std::string& text) {
   ProfileSteps steps;
   const char* const end = text.data() + text.size();
@@ -149,8 +169,10 @@ void complete_train_options(CLI::App& command, TrainOptions& options) {
     std::ifstream stream(options.config_file);
     std::ostringstream text;
     if (!stream || !(text << stream.rdbuf())) fail<DataError>("config", "cannot read {}", options.config_file);
-    std::istringstream lines(text.str());
-    for (const CLI::ConfigItem& item : CLI::ConfigTOML().from_config(lines)) {
+    std::istringstream lines(without_comments(text.str()));
+    CLI::ConfigTOML toml;
+    toml.comment('\n');  // none, in a line
+    for (const CLI::ConfigItem& item : toml.from_config(lines)) {
       CLI::Option* option = command.get_option_no_throw("--" + item.name);
       if (!item.parents.empty() || option == nullptr || !option->get_configurable())
         fail("config", "{}: unknown key \"{}\"", options.config_file, item.fullname());

@@ -121,6 +121,12 @@ TEST_CASE("lines that are wrong are refused with file and line", "[dataset]") {
   check_error(layout, "trainlist01.txt:3", "class Archerry is not in");
   layout.train(good + "Archery/v Archery 7.avi 1\nArchery/b.mp4 1\n");
   check_error(layout, "trainlist01.txt:4", "duplicate of line 1");
+  for (const std::string same : {"Archery//b.mp4", "Archery/./b.mp4"}) {
+    layout.train(good + same + " 1\n");
+    check_error(layout, "trainlist01.txt:3", "duplicate of line 1");
+  }
+  layout.train(good + "Archery/.\n");
+  check_error(layout, "trainlist01.txt:3", "Archery/. is not in");
   layout.train(good + "Archery/v Archery 7.avi 2\n");
   check_error(layout, "trainlist01.txt:3", "label 2 disagrees");
   for (const char* label : {"0", "3", "-1", "9223372036854775807"}) {

@@ -96,6 +96,10 @@ TEST_CASE("hmdb51: lines that are wrong are refused with file and line", "[datas
   check_error(layout, "wave_test_split1.txt:2", "duplicate of line 1");
   list("b_wave.avi 1\nabsent.avi 1\n");
   check_error(layout, "wave_test_split1.txt:2", "wave/absent.avi is not in");
+  for (const std::string folder : {".", ".."}) {
+    list("b_wave.avi 1\n" + folder + " 1\n");
+    check_error(layout, "wave_test_split1.txt:2", "wave/" + folder + " is not in");
+  }
   list(std::string("b_wave.avi\0 1\n", 14));
   check_error(layout, "wave_test_split1.txt:1", "NUL");
   list("");

@@ -61,6 +61,9 @@ TEST_CASE("list: lines that are wrong are refused with file and line", "[dataset
   }
   line("absent.mp4 1");
   check_error(layout, "train.txt:3", "absent.mp4 is neither in");
+  layout.file("folder/c.mp4");
+  line("folder 1");
+  check_error(layout, "train.txt:3", "folder is neither in");
   line("./a.mp4 1");
   check_error(layout, "train.txt:3", "duplicate of " + layout.path("train.txt") + ":1");
   line(std::string("b.mp4\0 1", 8));

@@ -93,4 +93,5 @@ printf '# a comment\ndata="v"\nformat="ucf101"\nout='"'run'"'\nlr=1e-3\ninner-ta
   >"$out/config/others"
 printf 'data = "v"\nformat = "webdataset"\nout = "r"\ntrain-files = ["a-{0..3}.tar", "b.tar"]\ncuda-graph = false\n' \
   >"$out/config/files"
+printf 'data = "set#1" # a comment: don'"'"'t\nformat = "list"\nout = '"'r#2'"'\nmilestones = [1, # one\n2]\n' >"$out/config/comments"
 printf '[section]\ndata = "v"\nx.y = 1\nmulti = """\na\n"""\n' >"$out/config/sections"

@@ -1,0 +1,57 @@
+// The settings of a --config file, read as `mcn train` reads them.
+#include "tests/catch.h"
+#include "tests/temporary_folder.h"
+#include "tests/tools/run_command.h"
+#include "tools/train_options.h"
+
+namespace mcn {
+namespace {
+
+struct Settings {
+  TrainOptions options;
+  std::string saved;  ///< as a run saves them
+};
+
+Settings read(const std::string& toml) {
+  const test::TemporaryFolder folder;
+  test::write_file(folder.file("c.toml"), toml);
+  CLI::App app;
+  app.option_defaults()->always_capture_default();
+  CLI::App* command = app.add_subcommand("train");
+  Settings settings;
+  add_train_options(*command, settings.options);
+  app.parse("train --config " + folder.file("c.toml"));
+  complete_train_options(*command, settings.options);
+  settings.saved = command->config_to_str(true, false);
+  return settings;
+}
+
+const std::string required = "data = \"d\"\nformat = \"list\"\nout = \"r\"\n";
+
+TEST_CASE("config: comments end lines, but a # in quotes is part of a value") {
+  const Settings settings = read(
+      "# all of it\ndata = \"set#1\" # that's \"it\"\nformat = \"list\"\nout = 'run#2'\nlr = 0.5# half\n"
+      "milestones = [1, # one\n 2]\n");
+  CHECK(settings.options.dataset.root == "set#1");
+  CHECK(settings.options.out == "run#2");
+  CHECK(settings.options.config.optimizer.lr == 0.5);
+  CHECK(settings.options.config.optimizer.milestones == std::vector<std::int64_t>{1, 2});
+  CHECK(read(settings.saved).saved == settings.saved);
+}
+
+TEST_CASE("config: an error is one line, whatever it quotes") {
+  for (const std::string text : {"a\rb = 1\n", "a\x1b = 1\n", "lr = \"a\rb\"\n"}) {
+    INFO(text);
+    std::string message;
+    try {
+      static_cast<void>(read(required + text));
+    } catch (const UsageError& error) {
+      message = error.what();
+    }
+    CHECK(message.starts_with("[config] "));
+    CHECK(message.find_first_of("\r\n\x1b") == std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace mcn
