@@ -138,7 +138,7 @@ TEST_CASE("a kernel that faults is reported by name with the range in which it w
   CHECK_NOTHROW(Trainer(c, test::videos(), open_device("simt")).step());
 }
 
-TEST_CASE("a NaN in bf16 is an error that names it, and leaves parameters and the last checkpoint alone") {
+TEST_CASE("a NaN in bf16 is an error that names it, and leaves parameters and the last checkpoint alone", "[slow]") {
   TrainConfig c = tiny_config();
   c.maml.inner_steps = 1;
   Backend& simt = open_device("simt");

@@ -167,7 +167,9 @@ TEST_CASE("cuda has the losses of cpu in a short training run", "[cuda]") {
   if (test::device_here("cuda")) compare_losses_with_cpu("cuda");
 }
 
-TEST_CASE("training by a CUDA graph has the bits of training call by call") { compare_graph_with_calls("simt"); }
+TEST_CASE("training by a CUDA graph has the bits of training call by call", "[slow]") {
+  compare_graph_with_calls("simt");
+}
 
 TEST_CASE("cuda has the bits of training call by call in training by a CUDA graph", "[cuda]") {
   if (test::device_here("cuda")) compare_graph_with_calls("cuda");
