@@ -59,7 +59,7 @@ struct Set {
         REQUIRE(mkfifo(path(video).c_str(), 0600) == 0);
         return;
       default:
-        fs::create_directory(path(video));
+        test::write_file(path(video), std::string(5000, '\0'));
     }
   }
   // In a fresh folder, which is the same for all runs so that what they say is. What is given counts, else this.
