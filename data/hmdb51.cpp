@@ -48,7 +48,7 @@ std::vector<fs::path> video_roots(const DatasetConfig& config) {
 std::string find_video(const DatasetConfig& config, const std::string& class_name, const std::string& file) {
   for (const fs::path& root : video_roots(config))
     for (const fs::path& folder : {root / class_name, root / class_name / class_name})
-      if (is_file(folder / file)) return (folder / file).string();
+      if (is_no_folder(folder / file)) return (folder / file).string();
   return {};
 }
 

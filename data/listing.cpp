@@ -196,6 +196,11 @@ bool is_file(const fs::path& path) {
   return fs::is_regular_file(path, error);
 }
 
+bool is_no_folder(const fs::path& path) {
+  std::error_code error;
+  return fs::exists(path, error) && !fs::is_directory(path, error);
+}
+
 std::vector<fs::directory_entry> entries_of(const fs::path& folder) {
   std::vector<fs::directory_entry> entries;
   std::error_code error;
@@ -222,7 +227,7 @@ std::vector<fs::path> files_below(const fs::path& folder, bool (*wanted)(const f
 std::string other_class_with(const fs::path& root, const std::vector<std::string>& classes, const std::string& own,
                              const std::string& file) {
   for (const std::string& name : classes)
-    if (name != own && is_file(root / name / file)) return name;
+    if (name != own && is_no_folder(root / name / file)) return name;
   return {};
 }
 

@@ -87,6 +87,8 @@ void require_folder(const std::string& path);
 std::filesystem::path without_slash(const std::filesystem::path& path);
 bool is_folder(const std::filesystem::path& path);
 bool is_file(const std::filesystem::path& path);
+/// Something that a list may call a video: no folder. What else is no file fails when it is read, by itself.
+bool is_no_folder(const std::filesystem::path& path);
 /// The entries of a folder in byte order; none if it cannot be read.
 std::vector<std::filesystem::directory_entry> entries_of(const std::filesystem::path& folder);
 

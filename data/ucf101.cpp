@@ -67,7 +67,7 @@ std::string find_video(const fs::path& root, const std::string& relative) {
     if (names.size() >= 8) break;
   }
   for (const std::string& name : names)
-    if (is_file(root / name)) return (root / name).string();
+    if (is_no_folder(root / name)) return (root / name).string();
   return {};
 }
 

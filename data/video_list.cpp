@@ -31,8 +31,8 @@ std::int64_t read_into(Listing& listing, const DatasetConfig& config, const fs::
     largest = std::max(largest, *label);
     const std::string where = fmt::format("{}:{}", list.string(), number);
     fs::path file = list.parent_path() / name;
-    if (!is_file(file)) file = fs::path(config.root) / name;
-    if (!is_file(file)) {
+    if (!is_no_folder(file)) file = fs::path(config.root) / name;
+    if (!is_no_folder(file)) {
       listing.faults.push_back({ListFault::missing, name, where,
                                 fmt::format("{} is neither in {} nor in {}", shown(name),
                                             list.has_parent_path() ? list.parent_path().string() : ".", config.root)});
