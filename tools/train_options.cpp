@@ -117,6 +117,17 @@ std::string without_comments(const std::string& text) {
   return result;
 }
 
+/// CLI11's TOML has no escapes: what it would write of such a value is read as another.
+void check_that_it_can_be_saved(const CLI::App& command) {
+  for (const CLI::Option* option : command.get_options())
+    if (option->get_configurable())
+      for (const std::string& value : option->results())
+        if (value.find('\n') != std::string::npos ||
+            (value.find('"') != std::string::npos && value.find('\'') != std::string::npos))
+          fail("config", "{}: expected a value without line breaks or two kinds of quotes, got {}", option->get_name(),
+               value);
+}
+
 ProfileSteps parse_profile_steps(const std::string& text) {
   ProfileSteps steps;
   const char* const end = text.data() + text.size();
@@ -193,6 +204,7 @@ void complete_train_options(CLI::App& command, TrainOptions& options) {
   for (const auto& [name, value] : {std::pair{"--data", &options.dataset.root}, std::pair{"--out", &options.out}})
     if (value->empty() && !(options.dry_run && value == &options.out))
       fail("train", "{} is required, on the command line or in a --config file", name);
+  check_that_it_can_be_saved(command);
   resolve_format(command, options.dataset);
 }
 

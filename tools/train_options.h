@@ -32,7 +32,7 @@ void add_train_options(CLI::App& command, TrainOptions& options);
 /// Sets the options that the command line left alone from the TOML file that --config names, checks that nothing
 /// required is missing, and puts the data set's format in the place of "auto". DataError for a file that cannot be
 /// read, and as detect_format; UsageError, naming file and key, for a key that is no option or a value that the option
-/// refuses.
+/// refuses, or that could not be read again from the settings that a run saves.
 void complete_train_options(CLI::App& command, TrainOptions& options);
 
 }  // namespace mcn

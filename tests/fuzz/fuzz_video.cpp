@@ -26,11 +26,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (clip.rgb.size() != 4 * clip.frame_bytes()) violated("a clip has the size asked for");
     mcn::Video again(file.path(), {.cache_bytes = 1 << 24, .timeout_seconds = timeout_seconds});
     if (again.info().frames != n) violated("a file has the same frames every time");
-    for (std::size_t k = 0; k < indices.size(); ++k) {
-      const mcn::Frames one = again.frames({&indices[k], 1}, 16, 16);
-      if (strict && !std::ranges::equal(one.frame(0), clip.frame(static_cast<std::int64_t>(k))))
-        violated("a frame is the same however it is reached");
-    }
+    mcn::Video whole(file.path(), {.cache_bytes = 1 << 24, .timeout_seconds = timeout_seconds, .always_decode = true});
+    if (whole.info().damaged == 0 && whole.info().frames != n)
+      violated("an index made of packets counts the frames that a decode gives");
+    for (std::size_t k = 0; k < indices.size(); ++k)
+      for (mcn::Video* other : {&again, &whole}) {
+        const mcn::Frames one = other->frames({&indices[k], 1}, 16, 16);
+        if (strict && !std::ranges::equal(one.frame(0), clip.frame(static_cast<std::int64_t>(k))))
+          violated("a frame is the same however it is reached");
+      }
   });
   return 0;
 }

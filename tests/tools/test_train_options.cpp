@@ -1,4 +1,6 @@
 // The settings of a --config file, read as `mcn train` reads them.
+#include <algorithm>
+
 #include "tests/catch.h"
 #include "tests/temporary_folder.h"
 #include "tests/tools/run_command.h"
@@ -12,7 +14,7 @@ struct Settings {
   std::string saved;  ///< as a run saves them
 };
 
-Settings read(const std::string& toml) {
+Settings read(const std::string& toml, std::vector<std::string> arguments = {}) {
   const test::TemporaryFolder folder;
   test::write_file(folder.file("c.toml"), toml);
   CLI::App app;
@@ -20,7 +22,9 @@ Settings read(const std::string& toml) {
   CLI::App* command = app.add_subcommand("train");
   Settings settings;
   add_train_options(*command, settings.options);
-  app.parse("train --config " + folder.file("c.toml"));
+  arguments.insert(arguments.begin(), {"train", "--config", folder.file("c.toml")});
+  std::ranges::reverse(arguments);  // as CLI11 wants them
+  app.parse(arguments);
   complete_train_options(*command, settings.options);
   settings.saved = command->config_to_str(true, false);
   return settings;
@@ -37,6 +41,21 @@ TEST_CASE("config: comments end lines, but a # in quotes is part of a value") {
   CHECK(settings.options.config.optimizer.lr == 0.5);
   CHECK(settings.options.config.optimizer.milestones == std::vector<std::int64_t>{1, 2});
   CHECK(read(settings.saved).saved == settings.saved);
+}
+
+TEST_CASE("config: a value that could not be read again is refused") {
+  const std::string both = "a\"b'c";
+  CHECK_THROWS_AS(read(required + "train-files = [" + both + ", d]\n"), UsageError);
+  CHECK_THROWS_AS(read(required, {"--resume", both}), UsageError);
+  CHECK_THROWS_AS(read(required, {"--resume", "a\nb"}), UsageError);
+  for (const std::string value : {"a\"b, c", "it's", "a b", "a,b", "a=b", "#", "\"", "'", "\\", "[", "true", "1e3"}) {
+    INFO(value);
+    const Settings settings = read(required, {"--resume", value});
+    CHECK(settings.options.resume == value);
+    const Settings again = read(settings.saved);
+    CHECK(again.options.resume == value);
+    CHECK(again.saved == settings.saved);
+  }
 }
 
 TEST_CASE("config: an error is one line, whatever it quotes") {
