@@ -55,6 +55,23 @@ void make_folder(const fs::path& path) {
     fail<DataError>("train", "cannot make folder {}: {}", path.string(), error.message());
 }
 
+// What an earlier run left in the folder goes to the first free earlier-N in it, which is returned; empty if there was
+// nothing. A run may be days of work, and its folder's name is easily given twice.
+fs::path put_aside_earlier_run(const fs::path& out) {
+  fs::path aside;
+  for (const char* name : {"config.toml", "metrics.jsonl", "bad_videos.jsonl", "last.safetensors"}) {
+    if (!fs::exists(fs::symlink_status(out / name))) continue;
+    for (int i = 1; aside.empty(); ++i)
+      if (const fs::path free = out / fmt::format("earlier-{}", i); !fs::exists(fs::symlink_status(free))) aside = free;
+    make_folder(aside);
+    std::error_code error;
+    fs::rename(out / name, aside / name, error);
+    if (error)
+      fail<DataError>("train", "cannot move {} of an earlier run to {}: {}", name, aside.string(), error.message());
+  }
+  return aside;
+}
+
 // A file with a JSON object a line, each of some iteration. A resumed run keeps the lines of the iterations before it.
 class IterationLog {
  public:
@@ -167,6 +184,9 @@ int train(const TrainOptions& o, const std::string& resolved) {
   Trainer trainer(o.config, dataset, backend, o.resume);
   const fs::path out(o.out);
   make_folder(out);
+  if (o.resume.empty())
+    if (const fs::path aside = put_aside_earlier_run(out); !aside.empty())
+      fmt::print(stderr, "{} holds an earlier run; its files are in {} now\n", out.string(), aside.string());
   const std::string last = (out / "last.safetensors").string();
   AtomicFile saved_config("train", (out / "config.toml").string());
   saved_config.write(resolved);

@@ -146,7 +146,10 @@ void add_train_options(CLI::App& command, TrainOptions& o) {
       .add_option("--config", o.config_file, "TOML file of these settings, without the dashes; the command line wins")
       ->configurable(false);
   add_dataset_options(command, o.dataset, false);
-  command.add_option("--out", o.out, "folder of the run: config.toml, metrics.jsonl, checkpoints (required)");
+  command.add_option(
+      "--out", o.out,
+      "folder of the run: config.toml, metrics.jsonl, last.safetensors; those of an earlier run in it are moved "
+      "to earlier-1 in it unless --resume is given (required)");
   command.add_option("--resume", o.resume, "checkpoint to go on from");
   add_device_options(command, o.device);
   add_arithmetic_options(command, o.device);

@@ -1,0 +1,54 @@
+// A run's folder that is given twice: the earlier run is put aside, and a resumed one goes on in its place.
+#include <filesystem>
+
+#include "tests/catch.h"
+#include "tests/tools/run_command.h"
+
+namespace mcn {
+
+using test::mcn_command;
+using test::read_file;
+
+TEST_CASE("a second run in the same folder puts the first one aside, a resumed one does not") {
+  namespace fs = std::filesystem;
+  const test::TemporaryFolder folder;
+  const std::string data = folder.file("data"), run = folder.file("run");
+  REQUIRE(mcn_command({"synth", "--out", data, "--classes", "2", "--train", "4", "--test", "1", "--frames", "8",
+                       "--height", "32", "--width", "32"})
+              .exit_code == 0);
+  const auto train = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments{"train",       "--data",          data,   "--out",          run,   "--arch",
+                                       "r2plus1d_10", "--width",         "0.07", "--size",         "16",  "--batch",
+                                       "4",           "--resize-height", "18",   "--resize-width", "24",  "--frames",
+                                       "4",           "--stride",        "1",    "--bank",         "none"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const auto result = mcn_command(arguments);
+    INFO(result.err);
+    REQUIRE(result.exit_code == 0);
+    return result.err;
+  };
+  const std::vector<std::string> names{"config.toml", "metrics.jsonl", "bad_videos.jsonl", "last.safetensors"};
+  const auto contents = [&](const std::string& of) {
+    std::vector<std::string> all;
+    for (const std::string& name : names) all.push_back(read_file(of + "/" + name));
+    return all;
+  };
+
+  CHECK(train({"--iterations", "1", "--seed", "1"}).find("earlier") == std::string::npos);
+  const auto first = contents(run);
+  CHECK(train({"--iterations", "2", "--seed", "1", "--resume", run + "/last.safetensors"}).find("earlier") ==
+        std::string::npos);
+  CHECK_FALSE(fs::exists(run + "/earlier-1"));
+  const auto second = contents(run);
+  CHECK(second[1].substr(0, first[1].size()) == first[1]);
+
+  CHECK(train({"--iterations", "1", "--seed", "2"})
+            .find(run + " holds an earlier run; its files are in " + run + "/earlier-1 now\n") != std::string::npos);
+  CHECK(contents(run + "/earlier-1") == second);
+  CHECK(contents(run) != second);
+  train({"--iterations", "1", "--seed", "3"});
+  CHECK(contents(run + "/earlier-1") == second);
+  CHECK(fs::exists(run + "/earlier-2/last.safetensors"));
+}
+
+}  // namespace mcn
