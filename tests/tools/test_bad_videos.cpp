@@ -218,16 +218,16 @@ TEST_CASE("a video in which a thread is stuck costs its time limit, and is skipp
     WARN("no leases on this file system");
     return;
   }
-  const auto trained = mcn_command(set.train({"--decode-timeout", "1", "--iterations", "5"}));
+  const auto trained = mcn_command(set.train({"--decode-timeout", "3", "--iterations", "5"}));
   CAPTURE(trained.err);
   CHECK(trained.exit_code == 0);
   CHECK(held.still_held());
   const auto listed = lines_of(set.run + "/bad_videos.jsonl");
   REQUIRE(listed.size() == 1);
   CHECK(listed[0].at("video") == set.path(4));
-  CHECK(listed[0].at("error").get<std::string>().find(": not done after 1 s") != std::string::npos);
+  CHECK(listed[0].at("error").get<std::string>().find(": not done after 3 s") != std::string::npos);
 
-  const auto audited = mcn_command({"audit", "--data", set.root, "--frames", "9", "--decode-timeout", "1"});
+  const auto audited = mcn_command({"audit", "--data", set.root, "--frames", "9", "--decode-timeout", "3"});
   CAPTURE(audited.out, audited.err);
   CHECK(audited.exit_code == 3);
   CHECK(held.still_held());
@@ -269,7 +269,7 @@ TEST_CASE("Ctrl-C ends a command while a thread is stuck in a file, training wit
   }
   CHECK(result.err.find("go on with --resume " + set.run + "/last.safetensors\n") != std::string::npos);
   const auto resumed = mcn_command({"train", "--config", set.run + "/config.toml", "--resume",
-                                    set.run + "/last.safetensors", "--out", set.run, "--decode-timeout", "1"});
+                                    set.run + "/last.safetensors", "--out", set.run, "--decode-timeout", "3"});
   CAPTURE(resumed.err);
   CHECK(resumed.exit_code == 0);
 }
