@@ -16,7 +16,7 @@
 namespace mcn {
 namespace {
 
-constexpr std::int64_t format_version = 2;
+constexpr std::int64_t format_version = 3;
 
 class Writer {
  public:
