@@ -4,6 +4,7 @@
 #include <array>
 #include <filesystem>
 #include <sstream>
+#include <string_view>
 
 #include "data/encoder.h"
 #include "tests/catch.h"
@@ -44,7 +45,10 @@ void check_cases(const std::vector<Case>& cases) {
     INFO(test::read_file(folder.file("log")));
     CHECK(made);
     if (!made) continue;
-    test::check_access(path, test::program_decode(path));
+    const test::Digests truth = test::program_decode(path);
+    const bool odd = truth.width % 2 == 1 && truth.height % 2 == 1;
+    CHECK((odd || std::string_view(c.file).find("odd") == std::string_view::npos));
+    test::check_access(path, truth);
     ++tried;
   }
   // AV1's encoders are all that a distribution may lack.
