@@ -1,5 +1,7 @@
 // Indices by packets promise what a decode gives, or are not made; the cache on disk gives back what was stored, and
 // nothing else.
+#include <sys/stat.h>
+
 #include <filesystem>
 #include <fstream>
 #include <thread>
@@ -302,6 +304,21 @@ TEST_CASE("a cache that cannot be written costs nothing but time", "[index]") {
   options.index_folder = folder.file("cache");
   const Frames first = Video(path, options).frames(std::vector<std::int64_t>{3});
   CHECK(Video(path, options).frames(std::vector<std::int64_t>{3}).rgb == first.rgb);
+}
+
+TEST_CASE("a kept index that cannot be read is made again", "[index]") {
+  const TemporaryFolder folder;
+  const std::string path = encode(folder.file("a.avi"), {.codec = "mpeg4", .width = 96, .height = 64}, 5);
+  const VideoOptions options{.index_folder = folder.file("cache")};
+  REQUIRE(Video(path, options).info().frames == 5);
+  const std::filesystem::path kept = std::filesystem::directory_iterator(folder.file("cache"))->path();
+  std::filesystem::remove(kept);
+  SECTION("a folder") { std::filesystem::create_directory(kept); }
+  SECTION("a pipe, of which opening would wait") { REQUIRE(mkfifo(kept.c_str(), 0600) == 0); }
+  SECTION("a device without end") { std::filesystem::create_symlink("/dev/zero", kept); }
+  // A file by all signs, whose first byte gives "Input/output error".
+  SECTION("a disk that fails") { std::filesystem::create_symlink("/proc/self/mem", kept); }
+  CHECK(Video(path, options).info().frames == 5);
 }
 
 }  // namespace
