@@ -21,6 +21,30 @@ int clear_buffer(AVCodecContext* codec, AVFrame* frame, int flags) {
   return code;
 }
 
+/// The stream that the ffmpeg program takes, which is not av_find_best_stream()'s choice: of those of which packets
+/// were seen, and that are to be shown by default, the one with the most pixels. Of those that can be decoded; else
+/// FFmpeg's code.
+int video_stream(const AVFormatContext& format) {
+  int best = AVERROR_STREAM_NOT_FOUND;
+  std::int64_t best_score = 0;
+  for (unsigned i = 0; i < format.nb_streams; ++i) {
+    const AVStream& stream = *format.streams[i];
+    if (stream.codecpar->codec_type != AVMEDIA_TYPE_VIDEO) continue;
+    if (avcodec_find_decoder(stream.codecpar->codec_id) == nullptr) {
+      if (best < 0) best = AVERROR_DECODER_NOT_FOUND;
+      continue;
+    }
+    std::int64_t score = std::int64_t{stream.codecpar->width} * stream.codecpar->height;
+    if ((stream.event_flags & AVSTREAM_EVENT_FLAG_NEW_PACKETS) != 0) score += 100'000'000;
+    if ((stream.disposition & AV_DISPOSITION_DEFAULT) != 0) score += 5'000'000;
+    if ((stream.disposition & AV_DISPOSITION_ATTACHED_PIC) != 0) score = 1;
+    if (score <= best_score) continue;
+    best = static_cast<int>(i);
+    best_score = score;
+  }
+  return best;
+}
+
 }  // namespace
 
 void Deadline::restart() {
@@ -58,12 +82,12 @@ Decoder::Decoder(const VideoSource& source, const DecoderOptions& options)
   code = avformat_find_stream_info(format_.get(), nullptr);
   deadline_.check(name_);
   if (code < 0) fail<DataError>("video", "{}: cannot read its streams ({})", name_, ffmpeg::error_text(code));
-  const AVCodec* decoder = nullptr;
-  const int index = av_find_best_stream(format_.get(), AVMEDIA_TYPE_VIDEO, -1, -1, &decoder, 0);
-  if (index < 0 || decoder == nullptr)
+  const int index = video_stream(*format_);
+  if (index < 0)
     fail<DataError>("video", "{}: {}", name_,
                     index == AVERROR_DECODER_NOT_FOUND ? "no decoder for its video stream" : "it has no video stream");
   stream_ = format_->streams[index];
+  const AVCodec* decoder = avcodec_find_decoder(stream_->codecpar->codec_id);
   if ((stream_->disposition & AV_DISPOSITION_ATTACHED_PIC) != 0)
     fail<DataError>("video", "{}: it has no video stream, only a cover picture", name_);
   for (unsigned i = 0; i < format_->nb_streams; ++i)

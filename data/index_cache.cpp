@@ -7,8 +7,6 @@
 #include <bit>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 
 #include "engine/atomic_file.h"
 #include "kernels/error.h"
@@ -16,7 +14,7 @@
 namespace mcn {
 namespace {
 
-constexpr std::int64_t format_version = 2;
+constexpr std::int64_t format_version = 3;
 
 class Writer {
  public:
@@ -158,14 +156,13 @@ IndexCacheEntry::IndexCacheEntry(const std::string& folder, const VideoSource& v
 }
 
 std::shared_ptr<const VideoIndex> IndexCacheEntry::load() const {
-  std::ifstream file(file_, std::ios::binary);
-  if (!file || header_.empty()) return nullptr;
-  const std::string bytes{std::istreambuf_iterator<char>(file), {}};
+  if (header_.empty()) return nullptr;
+  const auto bytes = bytes_of_file(file_);
   constexpr std::size_t sum_bytes = sizeof(std::uint64_t);
-  if (bytes.size() < sum_bytes + header_.size()) return nullptr;
+  if (!bytes || bytes->size() < sum_bytes + header_.size()) return nullptr;
   std::uint64_t sum = 0;
-  std::memcpy(&sum, bytes.data(), sum_bytes);
-  const std::string_view rest = std::string_view(bytes).substr(sum_bytes);
+  std::memcpy(&sum, bytes->data(), sum_bytes);
+  const std::string_view rest = std::string_view(*bytes).substr(sum_bytes);
   if (sum != XXH3_64bits(rest.data(), rest.size()) || !rest.starts_with(header_)) return nullptr;
   try {
     Reader reader(rest.substr(header_.size()));

@@ -6,8 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <fstream>
-#include <iterator>
 #include <set>
 
 namespace mcn {
@@ -19,10 +17,9 @@ constexpr std::string_view blank = " \t\r\n\v\f";
 
 std::string read_text(const fs::path& path) {
   if (!is_file(path)) fail<DataError>("dataset", "{}: no such file", path.string());
-  std::ifstream file(path, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  if (!file) fail<DataError>("dataset", "{}: cannot be read", path.string());
-  return text;
+  auto text = bytes_of_file(path);
+  if (!text) fail<DataError>("dataset", "{}: cannot be read", path.string());
+  return std::move(*text);
 }
 
 std::string_view without_mark(std::string_view text) {

@@ -2,12 +2,14 @@
 #include "data/packet_reader.h"
 
 #include <algorithm>
+#include <functional>
 #include <iterator>
 #include <numeric>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "data/decoder.h"
 
@@ -27,8 +29,14 @@ class UnitReader {
     if (extra.size() > at + 2 && extra[0] == 1) length_bytes_ = (extra[at] & 3U) + 1U;
   }
 
+  /// What a packet may be.
+  struct Entry {
+    bool any = false;      ///< decoding can start with it
+    bool restart = false;  ///< and all before it in the file is shown before it and what comes after it
+  };
+
   /// False where another parameter set would apply, or the packet makes no sense.
-  bool read(Bytes packet, bool& entry) {
+  bool read(Bytes packet, Entry& entry) {
     if (length_bytes_ == 0 || packet.empty()) return false;
     while (!packet.empty()) {
       if (packet.size() <= length_bytes_) return false;
@@ -45,17 +53,18 @@ class UnitReader {
   [[nodiscard]] bool layered() const { return layered_; }
 
  private:
-  bool take(Bytes unit, bool& entry) {
+  bool take(Bytes unit, Entry& entry) {
     const unsigned type = hevc_ ? (unit[0] >> 1U) & 63U : unit[0] & 31U;
     if (hevc_) {
       if (unit.size() < 2) return false;
       layered_ = layered_ || (type < 32 && (unit[1] & 7U) > 1);
       // IDR and CRA. What follows one of them in presentation needs nothing from before it.
-      entry = entry || (type >= 19 && type <= 21);
+      entry.any = entry.any || (type >= 19 && type <= 21);
+      entry.restart = entry.restart || type == 19 || type == 20;
       if (type == 33) return same_as_before(unit);
       return type != 36 && type != 37;  // the end of a sequence: the order starts anew
     }
-    entry = entry || type == 5;
+    entry.any = entry.restart = entry.any || type == 5;
     if (type == 7) return same_as_before(unit);
     return type != 10 && type != 11;
   }
@@ -75,7 +84,8 @@ struct ParserDeleter {
   void operator()(AVCodecParserContext* p) const { av_parser_close(p); }
 };
 
-/// Frames are shown in the order of their times.
+/// Frames are shown in the order of their times, which must be the codec's own order, too: that is what a decoder goes
+/// by, and in a file that was joined from parts which overlap, or with times that are wrong, it is another.
 class TimedReader : public PacketReader {
  public:
   explicit TimedReader(Decoder& decoder) : codec_(&decoder.codec()) {
@@ -88,8 +98,11 @@ class TimedReader : public PacketReader {
   bool read(const AVPacket& packet, PacketFacts& facts) override {
     if (packet.pts == AV_NOPTS_VALUE) return false;
     facts.key = facts.entry = (packet.flags & AV_PKT_FLAG_KEY) != 0;
-    if (units_ && !read_units(packet, facts)) return false;
+    // AV1 has a packet for what is shown, when it is shown.
+    Place place{0, std::ssize(times_)};
+    if (units_ && !read_units(packet, facts, place)) return false;
     times_.push_back(packet.pts);
+    places_.push_back(place);
     return true;
   }
 
@@ -98,8 +111,10 @@ class TimedReader : public PacketReader {
     std::iota(packets.begin(), packets.end(), std::int64_t{0});
     const auto time = [&](std::int64_t packet) { return times_[static_cast<std::size_t>(packet)]; };
     std::ranges::sort(packets, {}, time);
-    // The times must tell all frames apart, and nothing may come before the start.
-    if (!packets.empty() && (packets.front() != 0 || std::ranges::adjacent_find(packets, {}, time) != packets.end()))
+    // The times must tell all frames apart, as the codec does, and nothing may come before the start.
+    const auto place = [&](std::int64_t packet) { return places_[static_cast<std::size_t>(packet)]; };
+    if (!packets.empty() && (packets.front() != 0 || std::ranges::adjacent_find(packets, {}, time) != packets.end() ||
+                             std::ranges::adjacent_find(packets, std::ranges::greater_equal(), place) != packets.end()))
       packets.clear();
     return packets;
   }
@@ -107,15 +122,21 @@ class TimedReader : public PacketReader {
   [[nodiscard]] bool may_skip() const override { return !units_ || !units_->layered(); }
 
  private:
-  bool read_units(const AVPacket& packet, PacketFacts& facts) {
+  /// Where the codec shows a frame: its picture order count, among those since the last restart.
+  using Place = std::pair<std::int64_t, std::int64_t>;
+
+  bool read_units(const AVPacket& packet, PacketFacts& facts, Place& place) {
     if (!parser_) return false;
-    facts.entry = false;
-    if (!units_->read(bytes_of(packet), facts.entry)) return false;
+    UnitReader::Entry entry;
+    if (!units_->read(bytes_of(packet), entry)) return false;
+    facts.entry = entry.any;
+    if (entry.restart) ++restarts_;
     std::uint8_t* out = nullptr;
     int out_size = 0;
     av_parser_parse2(parser_.get(), codec_, &out, &out_size, packet.data, packet.size, packet.pts, packet.dts,
                      packet.pos);
     facts.b_frame = parser_->pict_type == AV_PICTURE_TYPE_B;
+    place = {restarts_, parser_->output_picture_number};
     // A field by itself is not a frame.
     return parser_->pict_type != AV_PICTURE_TYPE_NONE &&
            (codec_->codec_id != AV_CODEC_ID_H264 || parser_->picture_structure == AV_PICTURE_STRUCTURE_FRAME) &&
@@ -127,6 +148,8 @@ class TimedReader : public PacketReader {
   std::optional<UnitReader> units_;
   std::unique_ptr<AVCodecParserContext, ParserDeleter> parser_;
   std::vector<std::int64_t> times_;
+  std::vector<Place> places_;
+  std::int64_t restarts_ = 0;
 };
 
 struct Vop {

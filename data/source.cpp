@@ -1,7 +1,10 @@
 // FFmpeg's names of files and of ranges of files.
 #include "data/source.h"
 
-#include <filesystem>
+#include <array>
+#include <fstream>
+#include <iterator>
+#include <utility>
 
 #include "kernels/error.h"
 
@@ -30,6 +33,20 @@ std::int64_t check_source(const VideoSource& source) {
     fail<DataError>("video", "{}: expected {} bytes from byte {} on, of a file that has {}; has it changed?",
                     source.name, bytes, source.offset, size);
   return bytes;
+}
+
+std::optional<std::string> bytes_of_file(const std::filesystem::path& path) {
+  // A pipe would be waited for.
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error)) return std::nullopt;
+  std::ifstream file(path, std::ios::binary);
+  std::string bytes;
+  // Where the disk or the network fails, read() says so, and an iterator over the bytes throws.
+  for (std::array<char, 1 << 16> block{}; file;) {
+    file.read(block.data(), std::ssize(block));
+    bytes.append(block.data(), static_cast<std::size_t>(file.gcount()));
+  }
+  return file.eof() && !file.bad() ? std::optional(std::move(bytes)) : std::nullopt;
 }
 
 }  // namespace mcn

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -32,5 +34,8 @@ struct VideoSource {
 /// DataError unless the file is a regular one that holds the range, and there is at least one byte: what can be told
 /// without opening it, and must be, since opening a pipe would wait for its writer for ever. Returns the bytes.
 std::int64_t check_source(const VideoSource& source);
+
+/// All bytes of a regular file; nothing if it is no such file, or cannot be read to its end.
+std::optional<std::string> bytes_of_file(const std::filesystem::path& path);
 
 }  // namespace mcn

@@ -2,6 +2,7 @@
 #include "engine/atomic_file.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,6 +22,10 @@ void AtomicFile::fail_now(const char* what) const {
 }
 
 AtomicFile::AtomicFile(std::string prefix, std::string path) : prefix_(std::move(prefix)), path_(std::move(path)) {
+  // Root could rename a file over /dev/null, and leave every other program without it.
+  struct stat status {};
+  if (::stat(path_.c_str(), &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode))
+    fail<DataError>(prefix_, "{}: expected a file or nothing in its place, got a pipe, socket or device", path_);
   // The number keeps two threads of one process apart that write the same file, and this process from a killed one
   // that had its id and left a file behind.
   static std::atomic<unsigned> number{0};

@@ -96,7 +96,10 @@ bool run_script(const std::filesystem::path& folder, const std::string& script, 
   require_program();
   const std::string program = "set -e\ncd " + quoted(folder.string()) + "\no=" + quoted(output) + "\n" +
                               R"(ff() { ffmpeg -v error -nostdin -y "$@" </dev/null; }
-enc_size() { size=$1; shift; ff -f lavfi -i "testsrc2=s=$size:r=25:d=1.6" -threads 1 -fflags +bitexact -flags:v +bitexact "$@"; }
+enc_size() {
+  # testsrc2 makes every size even.
+  size=$1; shift; ff -f lavfi -i "testsrc2=s=$size:r=25:d=1.6,scale=${size%x*}:${size#*x}" -threads 1 -fflags +bitexact -flags:v +bitexact "$@"
+}
 enc() { enc_size 48x36 "$@"; }
 )" + script;
   return std::system(("sh -c " + quoted(program) + " >>" + quoted((folder / "log").string()) + " 2>&1").c_str()) == 0;

@@ -1,5 +1,7 @@
 // Indices by packets promise what a decode gives, or are not made; the cache on disk gives back what was stored, and
 // nothing else.
+#include <sys/stat.h>
+
 #include <filesystem>
 #include <fstream>
 #include <thread>
@@ -9,6 +11,7 @@
 #include "kernels/error.h"
 #include "tests/catch.h"
 #include "tests/data/packed.h"
+#include "tests/data/program.h"
 #include "tests/data/videos.h"
 #include "tests/temporary_folder.h"
 
@@ -33,6 +36,21 @@ TEST_CASE("an index by packets is that of a decode", "[index]") {
       {"plain.mp4", {.codec = "libx264", .width = 96, .height = 64, .gop = 12}},
       {"b.mp4", {.codec = "libx264", .width = 96, .height = 64, .gop = 250, .b_frames = 3}},
       {"b.mkv", {.codec = "libx264", .width = 96, .height = 64, .gop = 12, .b_frames = 3}},
+      {"pyramid.mp4",
+       {.codec = "libx264",
+        .width = 96,
+        .height = 64,
+        .gop = 20,
+        .b_frames = 7,
+        .options = "x264-params=b-adapt=0:b-pyramid=normal"}},
+      {"open.mkv",
+       {.codec = "libx265",
+        .width = 96,
+        .height = 64,
+        .gop = 12,
+        .b_frames = 3,
+        .options = "preset=ultrafast:x265-params=log-level=none\\:pools=1\\:open-gop=1\\:min-keyint=12"}},
+      {"av1.mp4", {.codec = "libaom-av1", .width = 96, .height = 64, .gop = 12, .options = "cpu-used=8"}},
       {"intra.mov", {.codec = "libx264", .width = 96, .height = 64, .gop = 1}},
       {"turned.mp4", {.codec = "libx264", .width = 96, .height = 64, .gop = 12, .rotation = 90}},
       {"p.avi", {.codec = "mpeg4", .width = 96, .height = 64, .gop = 12}},
@@ -43,6 +61,7 @@ TEST_CASE("an index by packets is that of a decode", "[index]") {
   };
   for (const Case& c : cases) {
     INFO(c.file);
+    if (!has_encoder(c.config.codec)) continue;
     const std::string path = encode(folder.file(c.file), c.config, 50);
     const auto index = index_by_packets(path, {});
     REQUIRE(index != nullptr);
@@ -84,6 +103,47 @@ TEST_CASE("where packets leave doubt there is no index without a decode", "[inde
   std::filesystem::resize_file(cut, std::filesystem::file_size(cut) * 2 / 3);
   const auto short_index = index_by_packets(cut, {});
   if (short_index != nullptr) CHECK(short_index->packets == decoded(cut)->packets);
+}
+
+TEST_CASE("times in another order than the codec's leave doubt", "[index]") {
+  const TemporaryFolder folder;
+  // Of one opened file each: what is found out on the way to one frame must not help with the next.
+  const auto check_frames = [](const std::string& path) {
+    const Frames all = test::sequential_decode(path);
+    std::string wrong;
+    for (std::int64_t i = 0; i < all.count; ++i)
+      if (!std::ranges::equal(Video(path).frames({&i, 1}).frame(0), all.frame(i))) wrong += std::to_string(i) + " ";
+    CHECK("wrong: " + wrong == "wrong: ");
+  };
+  SECTION("times of two frames changed places") {
+    const std::string path = folder.file("swapped.mkv");
+    for (const char* codec : {"libx264", "libx265", "libaom-av1"}) {
+      if (!has_encoder(codec)) continue;
+      INFO(codec);
+      const std::string encoder = std::string("enc_size 64x48 -c:v ") + codec +
+                                  " -g 40 -bf 3 -cpu-used 8 -x264-params b-adapt=0:b-pyramid=none -x265-params "
+                                  "log-level=none:pools=1:b-adapt=0:b-pyramid=0 a.mkv; ";
+      const auto make = [&](const std::string& by) {
+        const std::string times = "if(eq(N\\,31)\\,PTS+" + by + "\\,if(eq(N\\,32)\\,PTS-" + by + "\\,PTS)):dts=DTS-200";
+        return test::run_script(folder.file(""), encoder + "ff -i a.mkv -c copy -bsf:v 'setts=pts=" + times + "' $o",
+                                path);
+      };
+      REQUIRE(make("0"));
+      CHECK(index_by_packets(path, {}) != nullptr);
+      REQUIRE(make("40"));
+      CHECK(index_by_packets(path, {}) == nullptr);
+      check_frames(path);
+    }
+  }
+  SECTION("parts that overlap were joined") {
+    const std::string path = folder.file("joined.mp4");
+    REQUIRE(test::run_script(folder.file(""),
+                             "enc -c:v libx264 -bf 3 -g 10 a.mp4; printf 'file a.mp4\\nfile a.mp4\\ninpoint 0.3\\nfile "
+                             "a.mp4\\ninpoint 0.55\\noutpoint 1.1\\n' >list; ff -f concat -i list -c copy $o",
+                             path));
+    CHECK(index_by_packets(path, {}) == nullptr);
+    check_frames(path);
+  }
 }
 
 TEST_CASE("packed B-frames are counted as they are decoded", "[index]") {
@@ -244,6 +304,21 @@ TEST_CASE("a cache that cannot be written costs nothing but time", "[index]") {
   options.index_folder = folder.file("cache");
   const Frames first = Video(path, options).frames(std::vector<std::int64_t>{3});
   CHECK(Video(path, options).frames(std::vector<std::int64_t>{3}).rgb == first.rgb);
+}
+
+TEST_CASE("a kept index that cannot be read is made again", "[index]") {
+  const TemporaryFolder folder;
+  const std::string path = encode(folder.file("a.avi"), {.codec = "mpeg4", .width = 96, .height = 64}, 5);
+  const VideoOptions options{.index_folder = folder.file("cache")};
+  REQUIRE(Video(path, options).info().frames == 5);
+  const std::filesystem::path kept = std::filesystem::directory_iterator(folder.file("cache"))->path();
+  std::filesystem::remove(kept);
+  SECTION("a folder") { std::filesystem::create_directory(kept); }
+  SECTION("a pipe, of which opening would wait") { REQUIRE(mkfifo(kept.c_str(), 0600) == 0); }
+  SECTION("a device without end") { std::filesystem::create_symlink("/dev/zero", kept); }
+  // A file by all signs, whose first byte gives "Input/output error".
+  SECTION("a disk that fails") { std::filesystem::create_symlink("/proc/self/mem", kept); }
+  CHECK(Video(path, options).info().frames == 5);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <array>
 #include <filesystem>
 #include <sstream>
+#include <string_view>
 
 #include "data/encoder.h"
 #include "tests/catch.h"
@@ -44,7 +45,10 @@ void check_cases(const std::vector<Case>& cases) {
     INFO(test::read_file(folder.file("log")));
     CHECK(made);
     if (!made) continue;
-    test::check_access(path, test::program_decode(path));
+    const test::Digests truth = test::program_decode(path);
+    const bool odd = truth.width % 2 == 1 && truth.height % 2 == 1;
+    CHECK((odd || std::string_view(c.file).find("odd") == std::string_view::npos));
+    test::check_access(path, truth);
     ++tried;
   }
   // AV1's encoders are all that a distribution may lack.
@@ -333,6 +337,15 @@ TEST_CASE("matrix: sound beside it, starts in the middle, two films in one", "[v
       {"cover.mp4",
        "enc -frames:v 1 -c:v png a.png; enc -c:v libx264 -bf 2 -g 12 a.mp4; ff -i a.png -i a.mp4 -map 1 "
        "-map 0 -c copy -disposition:v:1 attached_pic $o"},
+      {"two_films.avi",
+       "enc -c:v libx264 -bf 3 -g 12 a.mp4; ff -i a.mp4 -f lavfi -i testsrc=s=64x48:r=10:d=1 -map 0 -map 1 -c:v:0 copy "
+       "-c:v:1 mpeg4 $o"},
+      {"two_films.ts",
+       "enc -c:v libx264 -bf 3 -g 12 a.mp4; ff -f lavfi -i testsrc=s=32x24:r=25:d=1 -i a.mp4 -map 0 -map 1 "
+       "-c:v:0 mpeg2video -c:v:1 copy $o"},
+      {"second_by_default.mkv",
+       "enc -c:v mpeg4 -g 12 a.mp4; ff -f lavfi -i testsrc=s=64x48:r=25:d=1 -i a.mp4 -map 0 -map 1 -c:v:0 mpeg4 "
+       "-c:v:1 copy -disposition:v:0 0 -disposition:v:1 default $o"},
       {"middle.ts", "enc -c:v libx264 -bf 3 -g 12 a.ts; tail -c +$((188 * 30 + 1)) a.ts >$o"},
       {"middle_mpeg2.ts", "enc -c:v mpeg2video -bf 2 -g 12 a.ts; tail -c +9401 a.ts >$o"},
       {"middle.264", "enc -c:v libx264 -bf 3 -g 12 -f h264 a; tail -c +$(($(wc -c <a) / 4)) a >$o"},

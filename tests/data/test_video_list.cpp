@@ -78,6 +78,14 @@ TEST_CASE("list: lines that are wrong are refused with file and line", "[dataset
   check_error(layout, "no list of train videos", "train.txt");
 }
 
+TEST_CASE("list: one that cannot be read to its end is refused by name", "[dataset][list]") {
+  Layout layout(DatasetFormat::list);
+  layout.file("a.mp4");
+  // A file by all signs, whose first byte gives "Input/output error".
+  std::filesystem::create_symlink("/proc/self/mem", layout.path("train.txt"));
+  check_error(layout, "train.txt", "cannot be read");
+}
+
 TEST_CASE("list: an error quotes the name of a file in one line", "[dataset][list]") {
   Layout layout(DatasetFormat::list);
   layout.file("a.mp4");
