@@ -57,6 +57,10 @@ std::string seconds_of(const std::string& text) {
 }
 
 std::vector<Row> read_rows(const fs::path& list) {
+  if (is_path_list(list))
+    fail_at(list, 1,
+            "expected a header with label and youtube_id, got a list of paths and labels, which is another "
+            "format's");
   const std::vector<CsvRow> table = read_csv(list);
   std::map<std::string, std::size_t> columns;
   for (const std::string& name : table.front().fields) columns.emplace(trimmed(name), columns.size());
@@ -130,9 +134,10 @@ std::string canonical(std::string name) {
 
 bool shows_kinetics(const DatasetConfig& config) {
   for (const auto* files : {&config.train_files, &config.test_files})
-    if (!files->empty()) return files->front().ends_with(".csv");
+    if (!files->empty()) return files->front().ends_with(".csv") && !is_path_list(place_of(config, files->front()));
   try {
-    return !default_lists(config, Subset::train).empty();
+    const std::vector<fs::path> lists = default_lists(config, Subset::train);
+    return !lists.empty() && !is_path_list(lists.front());
   } catch (const DataError&) {
     return true;  // What is wrong is for the reader to say.
   }

@@ -208,7 +208,8 @@ std::vector<fs::directory_entry> entries_of(const fs::path& folder) {
 }
 
 bool is_video_name(const fs::path& name) {
-  constexpr std::array extensions{".avi", ".mp4", ".mkv", ".webm", ".mov", ".m4v", ".mpg", ".mpeg", ".ogv"};
+  constexpr std::array extensions{".avi", ".mp4", ".mkv", ".webm", ".mov", ".m4v", ".mpg",  ".mpeg", ".mpe",
+                                  ".ogv", ".flv", ".wmv", ".asf",  ".3gp", ".ts",  ".m2ts", ".mts",  ".vob"};
   return std::ranges::find(extensions, lower_extension(name)) != extensions.end();
 }
 
@@ -231,12 +232,15 @@ std::string other_class_with(const fs::path& root, const std::vector<std::string
 std::vector<fs::path> named_files(const DatasetConfig& config, const std::vector<std::string>& names) {
   std::vector<fs::path> paths;
   for (const std::string& name : names) {
-    const fs::path below = fs::path(config.root) / name;
-    if (!is_file(name) && !is_file(below))
+    paths.push_back(place_of(config, name));
+    if (!is_file(paths.back()))
       fail<DataError>("dataset", "{}: no such file, neither as it is nor in {}", name, config.root);
-    paths.push_back(is_file(name) ? fs::path(name) : below);
   }
   return paths;
+}
+
+fs::path place_of(const DatasetConfig& config, const std::string& name) {
+  return is_file(name) ? fs::path(name) : fs::path(config.root) / name;
 }
 
 void refuse_files(const DatasetConfig& config) {

@@ -45,6 +45,8 @@ bool shows_hmdb51(const DatasetConfig& config);
 bool shows_kinetics(const DatasetConfig& config);
 bool shows_webdataset(const DatasetConfig& config);
 bool shows_video_list(const DatasetConfig& config);
+/// Whether a file, by its first line, is a list of paths and labels and not a table with a header.
+bool is_path_list(const std::filesystem::path& list);
 
 struct Line {
   std::string text;
@@ -105,6 +107,8 @@ std::string other_class_with(const std::filesystem::path& root, const std::vecto
 
 /// The files that the config names for a subset, each as it is or below the root. DataError for one that is not there.
 std::vector<std::filesystem::path> named_files(const DatasetConfig& config, const std::vector<std::string>& names);
+/// Where one of them must be, whether it is there or not.
+std::filesystem::path place_of(const DatasetConfig& config, const std::string& name);
 inline const std::vector<std::string>& files_of(const DatasetConfig& config, Subset subset) {
   return subset == Subset::train ? config.train_files : config.test_files;
 }

@@ -1,5 +1,6 @@
-// Plain lists: "PATH LABEL" a line.
+// Plain lists: "PATH LABEL" or "PATH,LABEL" a line.
 #include <algorithm>
+#include <fstream>
 #include <map>
 
 #include "data/listing.h"
@@ -14,16 +15,33 @@ constexpr std::int64_t most_classes = 100000;
 
 std::vector<fs::path> default_lists(const DatasetConfig& config, Subset subset) {
   const fs::path folder = config.splits_dir.empty() ? config.root : config.splits_dir;
-  for (const std::string& word : words_of(subset))
-    if (is_file(folder / (word + ".txt"))) return {folder / (word + ".txt")};
+  for (const std::string& word : words_of(subset)) {
+    if (const fs::path list = folder / (word + ".txt"); is_file(list)) return {list};
+    if (const fs::path list = folder / (word + ".csv"); is_path_list(list)) return {list};
+  }
   return {};
+}
+
+struct Row {
+  std::string path, label;
+};
+
+/// Paths may have blanks and commas in them: what comes last is the label. It is empty if there is neither.
+Row row_of(const std::string& text) {
+  const auto [path, label] = split_last(text);
+  if (integer(label)) {
+    return {path.ends_with(',') ? std::string(trimmed(path.substr(0, path.size() - 1))) : path, label};
+  }
+  const auto comma = text.rfind(',');
+  if (comma == std::string::npos) return {path, label};
+  return {std::string(trimmed(text.substr(0, comma))), std::string(trimmed(text.substr(comma + 1)))};
 }
 
 std::int64_t read_into(Listing& listing, const DatasetConfig& config, const fs::path& list,
                        std::map<std::string, std::string>& seen) {
   std::int64_t largest = 0;
   for (const auto& [text, number] : read_lines(list)) {
-    const auto [name, last] = split_last(text);
+    const auto [name, last] = row_of(text);
     const auto label = integer(last);
     if (!label) fail_at(list, number, "expected \"PATH LABEL\" with a number for a label, got {}", in_quotes(text));
     if (*label < 0 || *label >= most_classes)
@@ -51,9 +69,22 @@ std::int64_t read_into(Listing& listing, const DatasetConfig& config, const fs::
 
 }  // namespace
 
+bool is_path_list(const fs::path& list) {
+  if (!is_file(list)) return false;
+  std::ifstream file(list);
+  for (std::string line; std::getline(file, line);) {
+    if (trimmed(line).empty()) continue;
+    const auto [path, label] = row_of(std::string(trimmed(line)));
+    return !path.empty() && path.find(',') == std::string::npos && integer(label).has_value();
+  }
+  return false;
+}
+
 bool shows_video_list(const DatasetConfig& config) {
   for (const auto* files : {&config.train_files, &config.test_files})
-    if (!files->empty()) return files->front().ends_with(".txt");
+    if (!files->empty())
+      return files->front().ends_with(".txt") ||
+             (files->front().ends_with(".csv") && is_path_list(place_of(config, files->front())));
   return !default_lists(config, Subset::train).empty();
 }
 

@@ -46,6 +46,32 @@ TEST_CASE("list: val.txt or test.txt tests, or what is named", "[dataset][list]"
   CHECK(layout.rows() == Rows{{"a.mp4", 0}});
 }
 
+TEST_CASE("list: Kinetics as PATH LABEL in train.csv and val.csv, by blanks or commas", "[dataset][list]") {
+  Layout layout(DatasetFormat::automatic);
+  for (const char* name : {"a.mp4", "two words.mp4", "b,c.mp4", "1.mp4"}) layout.file(name);
+  const Rows expected{{"a.mp4", 3}, {"two words.mp4", 0}, {"b,c.mp4", 1}, {"1.mp4", 2}};
+  for (const char* text : {"a.mp4 3\ntwo words.mp4 0\nb,c.mp4 1\n1.mp4 2\n",
+                           "\xEF\xBB\xBF"
+                           "a.mp4,3\r\ntwo words.mp4,0\r\nb,c.mp4,1\r\n1.mp4 , 2\r\n"}) {
+    layout.file("train.csv", text);
+    layout.file("val.csv", "a.mp4,1\n");
+    CHECK(detect_format(layout.config) == DatasetFormat::list);
+    CHECK(layout.rows() == expected);
+    CHECK(layout.rows(Subset::test) == Rows{{"a.mp4", 1}});
+  }
+  layout.config.train_files = {"val.csv"};
+  CHECK(layout.rows() == Rows{{"a.mp4", 1}});
+  layout.config.train_files.clear();
+  layout.file("train.csv", "label,youtube_id,time_start,time_end,split\nx,a,1,2,train\n");
+  CHECK(detect_format(layout.config) == DatasetFormat::kinetics);
+  layout.file("train.csv", "zumba,aaaaaaaaaaa,10,20\n");
+  CHECK(detect_format(layout.config) == DatasetFormat::kinetics);
+  check_error(layout, "train.csv:1", "expected a header");
+  layout.config.format = DatasetFormat::kinetics;
+  layout.file("train.csv", "a.mp4 3\n");
+  check_error(layout, "train.csv:1", "got a list of paths and labels");
+}
+
 TEST_CASE("list: lines that are wrong are refused with file and line", "[dataset][list]") {
   Layout layout(DatasetFormat::list);
   layout.file("a.mp4");
