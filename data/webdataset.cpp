@@ -23,6 +23,7 @@ namespace fs = std::filesystem;
 constexpr std::int64_t block = 512;            // of a tar file; headers and data begin at multiples of it
 constexpr std::int64_t most_classes = 100000;  // few enough that a wrong number makes no million of classes
 constexpr std::int64_t most_label_bytes = 1 << 20;
+constexpr std::int64_t most_rest = 1 << 20;  // zeros behind the end; tar's records have 10 KiB
 constexpr std::size_t most_shards = 1000000;
 
 struct ArchiveDeleter {
@@ -108,6 +109,8 @@ class ShardReader {
     archive_.reset(archive_read_new());
     if (!archive_) throw std::bad_alloc();
     archive_read_support_format_tar(archive_.get());
+    // Shards joined by `cat` go on behind the first one's end mark.
+    if (archive_read_set_option(archive_.get(), "tar", "read_concatenated_archives", "1") != ARCHIVE_OK) refuse();
     // Known only to be refused by name.
     archive_read_support_filter_gzip(archive_.get());
     archive_read_support_filter_bzip2(archive_.get());
@@ -126,7 +129,8 @@ class ShardReader {
   /// Goes to the next member; false at the end.
   bool next() {
     const int code = archive_read_next_header(archive_.get(), &entry_);
-    if (code == ARCHIVE_EOF) {
+    // Looking for another archive behind the end, libarchive takes zeros that are no whole block for a truncated one.
+    if (code == ARCHIVE_EOF || (code == ARCHIVE_FATAL && nothing_follows())) {
       require_end_mark();
       return false;
     }
@@ -188,6 +192,12 @@ class ShardReader {
     file_.seekg(offset);
     file_.read(out.data(), static_cast<std::streamsize>(out.size()));
     return static_cast<bool>(file_);
+  }
+
+  bool nothing_follows() {
+    std::vector<char> rest(static_cast<std::size_t>(std::clamp(size_ - end_, std::int64_t{0}, most_rest)));
+    return !rest.empty() && end_ + std::ssize(rest) == size_ && read_at(end_, rest) &&
+           std::ranges::all_of(rest, [](char c) { return c == 0; });
   }
 
   // libarchive takes the end of the file for the end of the archive; but a shard that is cut off after a member ends

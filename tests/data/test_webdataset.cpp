@@ -130,6 +130,23 @@ TEST_CASE("webdataset: labels from .cls or .json, by the name before the last do
   CHECK(layout.rows() == expected);
 }
 
+TEST_CASE("webdataset: a shard joined from several, behind each of which are the zeros of its end",
+          "[dataset][webdataset]") {
+  const Shards layout;
+  std::string joined;
+  for (const std::string name : {"a", "b", "c"}) {
+    layout.shard("part.tar", {{name + ".flv", "video " + name}, {name + ".cls", "1"}}, "gnutar");
+    joined += test::read_file(layout.path("part.tar"));
+  }
+  fs::remove(layout.path("part.tar"));
+  layout.file("train-0.tar", joined);
+  std::string videos;
+  for (const VideoEntry& video : layout.load().videos) videos += bytes_of(video.source) + ", ";
+  CHECK(videos == "video a, video b, video c, ");
+  layout.file("train-0.tar", joined.substr(0, joined.size() / 3) + "no header of a member" + std::string(600, 'x'));
+  check_error(layout, "train-0.tar", "not a tar file that can be read to its end");
+}
+
 TEST_CASE("webdataset: shards by folder, by the beginning of their names, and by patterns", "[dataset][webdataset]") {
   Shards layout;
   for (const char* name :
