@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
+#include <filesystem>
 #include <system_error>
 #include <utility>
 
@@ -26,6 +27,10 @@ AtomicFile::AtomicFile(std::string prefix, std::string path) : prefix_(std::move
   struct stat status {};
   if (::stat(path_.c_str(), &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode))
     fail<DataError>(prefix_, "{}: expected a file or nothing in its place, got a pipe, socket or device", path_);
+  // A rename would put the file in the link's place, and leave the old one where the link pointed.
+  std::error_code error;
+  if (std::filesystem::is_symlink(path_, error))
+    if (const auto target = std::filesystem::canonical(path_, error); !error) path_ = target.string();
   // The number keeps two threads of one process apart that write the same file, and this process from a killed one
   // that had its id and left a file behind.
   static std::atomic<unsigned> number{0};

@@ -8,8 +8,8 @@
 namespace mcn {
 
 /// Writes PATH.tmp-<process>-<number>, and renames it to PATH on commit(). Without a commit the destructor removes it,
-/// so that an exception leaves PATH as it was. What is no file, a device or a pipe, is not replaced. Errors are
-/// DataError "[prefix] path: ..." with the system's reason.
+/// so that an exception leaves PATH as it was. Where PATH is a link to a file, that file is meant. What is no file, a
+/// device or a pipe, is not replaced. Errors are DataError "[prefix] path: ..." with the system's reason.
 class AtomicFile {
  public:
   AtomicFile(std::string prefix, std::string path);

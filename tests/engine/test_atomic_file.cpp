@@ -22,6 +22,22 @@ TEST_CASE("what is no file is not replaced by one", "[atomic_file]") {
   CHECK(folder.count() == 1);
 }
 
+TEST_CASE("a file is replaced where a link to it stands", "[atomic_file]") {
+  namespace fs = std::filesystem;
+  const test::TemporaryFolder folder;
+  const std::string link = folder.file("link"), target = folder.file("elsewhere/target");
+  fs::create_directory(folder.file("elsewhere"));
+  AtomicFile("test", target).commit();
+  fs::create_symlink("elsewhere/target", link);
+  AtomicFile file("test", link);
+  file.write(std::string("abc"));
+  CHECK(fs::file_size(target) == 0);
+  file.commit();
+  CHECK(fs::is_symlink(link));
+  CHECK(fs::file_size(target) == 3);
+  CHECK(folder.count() == 2);
+}
+
 TEST_CASE("a file is replaced when the new one is whole", "[atomic_file]") {
   const test::TemporaryFolder folder;
   const std::string path = folder.file("out");
