@@ -10,6 +10,7 @@
 #include "tools/dataset_options.h"
 #include "tools/file_options.h"
 #include "tools/interrupt.h"
+#include "tools/number.h"
 #include "tools/progress.h"
 
 namespace mcn {
@@ -17,7 +18,7 @@ namespace {
 
 struct Options {
   AuditConfig audit;
-  std::string subset = "both", json;
+  std::string subset, json;
 };
 
 const char* name_of_subset(Subset subset) { return subset == Subset::train ? "train" : "test"; }
@@ -43,6 +44,12 @@ std::string to_json(const Options& o, const AuditReport& report) {
         {{"fault", name_of(f.fault)}, {"subset", name_of_subset(f.subset)}, {"video", f.video}, {"detail", f.detail}});
   // A name need not be UTF-8.
   return json.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+// Who names one list may have no other.
+std::string named_subset(const DatasetConfig& dataset) {
+  if (dataset.train_files.empty() == dataset.test_files.empty()) return "both";
+  return dataset.test_files.empty() ? "train" : "test";
 }
 
 int run_audit(const Options& o) {
@@ -92,14 +99,21 @@ void add_audit(CLI::App& app) {
       "list cannot be read");
   auto o = std::make_shared<Options>();
   add_dataset_options(*command, o->audit.dataset, true);
-  command->add_option("--subset", o->subset, "train, test or both")->check(CLI::IsMember({"train", "test", "both"}));
-  command->add_option("--frames", o->audit.frames, "frames a clip")->check(CLI::PositiveNumber);
+  command
+      ->add_option("--subset", o->subset,
+                   "train, test or both; by default the one that --train-files or --test-files alone names, else both")
+      ->check(CLI::IsMember({"train", "test", "both"}))
+      ->default_str("");
+  command->add_option("--frames", o->audit.frames, "frames a clip")->check(positive_number());
   command->add_flag("--decode", o->audit.decode, "decode every video to its end, not its first clip alone");
   add_decode_timeout(*command, o->audit.timeout_seconds, "looking into a file");
   command->add_option("--threads", o->audit.threads, "that open and decode; change nothing of the result")
       ->check(CLI::Range(1, 256));
   command->add_option("--json", o->json, "file for the report as a JSON object; written whole or not at all");
-  set_action(*command, [o] { return run_audit(*o); });
+  set_action(*command, [o] {
+    if (o->subset.empty()) o->subset = named_subset(o->audit.dataset);
+    return run_audit(*o);
+  });
 }
 
 }  // namespace mcn

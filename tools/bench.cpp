@@ -22,6 +22,7 @@
 #include "tools/choice.h"
 #include "tools/command.h"
 #include "tools/device_options.h"
+#include "tools/number.h"
 #include "tools/problem.h"
 
 namespace mcn {
@@ -317,9 +318,9 @@ int bench_decode(const DecodeOptions& o) {
 }
 
 void add_common(CLI::App& command, BenchOptions& o) {
-  command.add_option("--frames", o.frames, "frames a clip")->check(CLI::PositiveNumber);
-  command.add_option("--size", o.size, "pixels a side of a clip")->check(CLI::PositiveNumber);
-  command.add_option("--runs", o.runs, "timed runs, after one warm-up")->check(CLI::PositiveNumber);
+  command.add_option("--frames", o.frames, "frames a clip")->check(positive_number());
+  command.add_option("--size", o.size, "pixels a side of a clip")->check(positive_number());
+  command.add_option("--runs", o.runs, "timed runs, after one warm-up")->check(positive_number());
   add_device_options(command, o.device);
   add_arithmetic_options(command, o.device);
 }
@@ -345,9 +346,9 @@ void add_bench(CLI::App& app) {
         "soak: `after` lists resident bytes, once malloc has given back what is free, and open descriptors after each\n"
         "twentieth of the clips; rss_drift is how far the former stray from their mean behind the first tenth");
     decode->add_option("videos", o->videos, "video files")->required();
-    decode->add_option("--threads", o->threads, "clips at a time")->check(CLI::PositiveNumber);
-    decode->add_option("--clips", o->clips, "clips")->check(CLI::PositiveNumber);
-    decode->add_option("--max-open", o->max_open, "most files open at a time")->check(CLI::PositiveNumber);
+    decode->add_option("--threads", o->threads, "clips at a time")->check(positive_number());
+    decode->add_option("--clips", o->clips, "clips")->check(positive_number());
+    decode->add_option("--max-open", o->max_open, "most files open at a time")->check(positive_number());
     decode->add_flag("--skip-bad", o->skip_bad,
                      "count clips of videos that cannot be read, or are too short, as bad_clips, and go on");
     set_action(*decode, [o] { return bench_decode(*o); });

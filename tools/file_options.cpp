@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <thread>
 
+#include "tools/number.h"
+
 namespace mcn {
 
 std::string default_index_folder() {
@@ -31,7 +33,7 @@ void add_file_options(CLI::App& command, FileConfig& files) {
 void add_decode_timeout(CLI::App& command, double& seconds, const std::string& of_what) {
   seconds = 120;
   command.add_option("--decode-timeout", seconds, "seconds that " + of_what + " may take; 0: no limit")
-      ->check(CLI::NonNegativeNumber);
+      ->check(not_negative_number());
 }
 
 void add_hwaccel(CLI::App& command, bool& cuda) {

@@ -6,6 +6,7 @@
 #include "tools/choice.h"
 #include "tools/command.h"
 #include "tools/device_options.h"
+#include "tools/number.h"
 
 namespace mcn {
 namespace {
@@ -46,7 +47,7 @@ void add_gradcheck(CLI::App& app) {
   auto o = std::make_shared<GradcheckOptions>();
   add_device_options(*command, o->device);
   add_dtype_option(*command, o->dtype, "f64: against differences; f32: against float64, operators only");
-  command->add_option("--seed", o->seed, "of the random points and directions")->check(CLI::NonNegativeNumber);
+  command->add_option("--seed", o->seed, "of the random points and directions")->check(not_negative_number());
   command->add_flag("--quick", o->quick, "operators only, no whole models");
   set_action(*command, [o] { return gradcheck(*o); });
 }

@@ -5,6 +5,7 @@
 
 #include "tools/command.h"
 #include "tools/interrupt.h"
+#include "tools/number.h"
 #include "tools/progress.h"
 
 namespace mcn {
@@ -22,7 +23,7 @@ void add_synth(CLI::App& app) {
   command->add_option("--fps", c->fps, "frames a second");
   command->add_option("--correlation", c->correlation,
                       "probability that shape, and that pattern, is the class's; 0: motion alone tells the class");
-  command->add_option("--seed", c->seed, "of everything that is random")->check(CLI::NonNegativeNumber);
+  command->add_option("--seed", c->seed, "of everything that is random")->check(not_negative_number());
   command->add_option("--threads", c->threads, "that draw and encode; change no bit")->check(CLI::Range(1, 256));
   set_action(*command, [c] {
     Progress progress("synth", std::int64_t{c->train} + c->test);

@@ -7,6 +7,7 @@
 
 #include "tools/choice.h"
 #include "tools/file_options.h"
+#include "tools/number.h"
 
 namespace mcn {
 namespace {
@@ -22,8 +23,8 @@ void add_algorithm(CLI::App& command, TrainConfig& c) {
   add_choice<Method>(command, "--method", c.method,
                      {{"contrastive", Method::contrastive}, {"joint", Method::joint}, {"mcn", Method::mcn}},
                      "contrastive: InfoNCE alone; joint: both losses, no bilevel step; mcn: both stages");
-  command.add_option("--temperature", c.objective.temperature, "tau of InfoNCE")->check(CLI::PositiveNumber);
-  command.add_option("--lambda", c.objective.lambda, "weight of the meta branch")->check(CLI::NonNegativeNumber);
+  command.add_option("--temperature", c.objective.temperature, "tau of InfoNCE")->check(positive_number());
+  command.add_option("--lambda", c.objective.lambda, "weight of the meta branch")->check(not_negative_number());
   command.add_option("--inner-steps", c.maml.inner_steps, "K, inner SGD steps on S")->check(CLI::Range(0, 1000));
   command.add_option("--inner-lr", c.maml.inner_lr, "alpha1, learning rate of the inner steps");
   add_choice<bool>(command, "--order", c.maml.second_order, {{"1", false}, {"2", true}},
@@ -51,19 +52,19 @@ void add_optimizer(CLI::App& command, TrainConfig& c) {
       command, "--schedule", c.optimizer.schedule,
       {{"constant", ScheduleKind::constant}, {"cosine", ScheduleKind::cosine}, {"multistep", ScheduleKind::multistep}},
       "learning rate after the warm-up");
-  command.add_option("--warmup", c.optimizer.warmup, "iterations of linear warm-up")->check(CLI::NonNegativeNumber);
+  command.add_option("--warmup", c.optimizer.warmup, "iterations of linear warm-up")->check(not_negative_number());
   command.add_option("--milestones", c.optimizer.milestones, "multistep: iterations at which the rate drops")
       ->delimiter(',')
       ->default_str("");
   command.add_option("--gamma", c.optimizer.gamma, "multistep: factor of a drop");
-  command.add_option("--iterations", c.iterations, "outer updates in all")->check(CLI::PositiveNumber);
+  command.add_option("--iterations", c.iterations, "outer updates in all")->check(positive_number());
 }
 
 void add_clips(CLI::App& command, LoaderConfig& loader) {
   command.add_option("--batch", loader.batch, "videos an iteration; method mcn: half in S, half in Q");
-  command.add_option("--frames", loader.clip.frames, "frames a clip")->check(CLI::PositiveNumber);
+  command.add_option("--frames", loader.clip.frames, "frames a clip")->check(positive_number());
   command.add_option("--stride", loader.clip.stride, "video frames from one clip frame to the next")
-      ->check(CLI::PositiveNumber);
+      ->check(positive_number());
   add_choice<ClipSampling>(
       command, "--sampling", loader.sampling,
       {{"random", ClipSampling::random}, {"uniform", ClipSampling::uniform}, {"centre", ClipSampling::centre}},
@@ -80,9 +81,9 @@ void add_clips(CLI::App& command, LoaderConfig& loader) {
       ->check(CLI::Range(0.0, 100.0));
   command.add_flag("--residual-view", loader.residual_view, "second view: differences of consecutive frames");
   AugmentConfig& a = loader.augment;
-  command.add_option("--size", a.size, "pixels a side of a clip")->check(CLI::PositiveNumber);
-  command.add_option("--resize-height", a.resize_height, "pixels, before the crop")->check(CLI::PositiveNumber);
-  command.add_option("--resize-width", a.resize_width, "pixels, before the crop")->check(CLI::PositiveNumber);
+  command.add_option("--size", a.size, "pixels a side of a clip")->check(positive_number());
+  command.add_option("--resize-height", a.resize_height, "pixels, before the crop")->check(positive_number());
+  command.add_option("--resize-width", a.resize_width, "pixels, before the crop")->check(positive_number());
   const auto probability = [&](const char* name, double& value, const char* help) {
     command.add_option(name, value, help)->check(CLI::Range(0.0, 1.0));
   };
@@ -157,7 +158,7 @@ void add_train_options(CLI::App& command, TrainOptions& o) {
   add_file_options(command, o.config.loader.files);
   command.add_option("--seed", o.config.loader.seed, "of weights, batches and augmentation");
   add_choice<DType>(command, "--dtype", o.config.dtype, {{"f32", DType::f32}, {"f64", DType::f64}}, "of all tensors");
-  command.add_option("--checkpoint-every", o.checkpoint_every, "iterations")->check(CLI::PositiveNumber);
+  command.add_option("--checkpoint-every", o.checkpoint_every, "iterations")->check(positive_number());
   command.add_flag("--cuda-graph", o.config.cuda_graph,
                    "put an iteration on the GPU as one CUDA graph: less launching, the same bits (cuda and simt)");
   command

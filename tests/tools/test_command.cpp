@@ -37,28 +37,31 @@ TEST_CASE("usage errors exit with 2 and one line") {
     std::vector<std::string> arguments;
     std::vector<std::string> texts;
   };
-  const auto c = GENERATE(values<Case>({{{}, {"subcommand"}},
-                                        {{"frobnicate"}, {"unknown", "frobnicate"}},
-                                        {{"--frobnicate"}, {"unknown", "--frobnicate"}},
-                                        {{"devices", "--frobnicate"}, {"--frobnicate"}},
-                                        {{"devices", "more"}, {"more"}},
-                                        {{"grad", "--out", "x"}, {"--problem"}},
-                                        {{"grad", "--problem", "x"}, {"--out"}},
-                                        {{"grad", "--problem", "x", "--out", "y", "--order", "3"}, {"--order", "3"}},
-                                        {{"grad", "--problem", "x", "--out", "y", "--dtype", "f16"}, {"f16"}},
-                                        {{"grad", "--problem", "x", "--out", "y", "--model", "vgg"}, {"vgg"}},
-                                        {{"grad", "--problem", "x", "--out", "y", "--inner-steps", "-1"}, {"-1"}},
-                                        {{"grad", "--problem", "x", "--out", "y", "--inner-lr", "fast"}, {"fast"}},
-                                        {{"grad", "--problem", "x", "--out", "y", "--inner-tape", "rip"}, {"rip"}},
-                                        {{"bench"}, {"subcommand"}},
-                                        {{"bench", "walk"}, {}},
-                                        {{"bench", "step", "--batch", "1"}, {"--batch"}},
-                                        {{"bench", "step", "--size", "0"}, {"--size"}},
-                                        {{"bench", "meta", "--way", "1"}, {"--way"}},
-                                        {{"frames", "x.mp4", "--out", "y"}, {"--at"}},
-                                        {{"synth", "--out", "x", "--threads", "0"}, {"--threads"}},
-                                        {{"synth", "--out", "x", "--seed", "-1"}, {"--seed"}},
-                                        {{"gradcheck", "--seed", "-1"}, {"--seed"}}}));
+  const auto c =
+      GENERATE(values<Case>({{{}, {"subcommand"}},
+                             {{"frobnicate"}, {"unknown", "frobnicate"}},
+                             {{"--frobnicate"}, {"unknown", "--frobnicate"}},
+                             {{"devices", "--frobnicate"}, {"--frobnicate"}},
+                             {{"devices", "more"}, {"more"}},
+                             {{"grad", "--out", "x"}, {"--problem"}},
+                             {{"grad", "--problem", "x"}, {"--out"}},
+                             {{"grad", "--problem", "x", "--out", "y", "--order", "3"}, {"--order", "3"}},
+                             {{"grad", "--problem", "x", "--out", "y", "--dtype", "f16"}, {"f16"}},
+                             {{"grad", "--problem", "x", "--out", "y", "--model", "vgg"}, {"vgg"}},
+                             {{"grad", "--problem", "x", "--out", "y", "--inner-steps", "-1"}, {"-1"}},
+                             {{"grad", "--problem", "x", "--out", "y", "--inner-lr", "fast"}, {"fast"}},
+                             {{"grad", "--problem", "x", "--out", "y", "--inner-tape", "rip"}, {"rip"}},
+                             {{"bench"}, {"subcommand"}},
+                             {{"bench", "walk"}, {}},
+                             {{"bench", "step", "--batch", "1"}, {"--batch"}},
+                             {{"bench", "step", "--size", "0"}, {"--size: expected a number above 0, got 0"}},
+                             {{"bench", "meta", "--way", "1"}, {"--way"}},
+                             {{"frames", "x.mp4", "--out", "y"}, {"--at"}},
+                             {{"synth", "--out", "x", "--threads", "0"}, {"--threads"}},
+                             {{"synth", "--out", "x", "--seed", "-1"}, {"--seed"}},
+                             {{"audit", "--data", "x", "--decode-timeout", "inf"},
+                              {"--decode-timeout: expected a number of at least 0, got inf"}},
+                             {{"gradcheck", "--seed", "-1"}, {"--seed"}}}));
   CAPTURE(c.arguments);
   const auto result = mcn_command(c.arguments);
   CAPTURE(result.err);

@@ -252,6 +252,28 @@ TEST_CASE("audit: names that are no text, and reports that cannot be written") {
   CHECK(one_line_error(unwritable, "audit", {"list.txt/report.json"}));
 }
 
+TEST_CASE("audit: a list that is named alone is looked at alone") {
+  const Set set;
+  test::write_file(set.root + "/one.txt", set.name(0) + " 0\n" + set.name(1) + " 1\n");
+  const std::vector<std::string> data{"audit", "--data", set.root, "--format", "list", "--frames", "9"};
+  const std::string json_file = set.folder.file("report.json");
+  for (const std::string subset : {"train", "test"}) {
+    const auto result =
+        mcn_command(data + std::vector<std::string>{"--" + subset + "-files", "one.txt", "--json", json_file});
+    CAPTURE(subset, result.out, result.err);
+    CHECK(result.exit_code == 0);
+    const auto json = nlohmann::json::parse(test::read_file(json_file));
+    CHECK(json.at("subset") == subset);
+    CHECK(json.at("listed") == 2);
+  }
+  const auto both = mcn_command(data + std::vector<std::string>{"--train-files", "one.txt", "--test-files", "one.txt"});
+  CHECK(both.exit_code == 3);
+  CHECK(both.out.find(" 2 duplicate") != std::string::npos);
+  const auto asked = mcn_command(data + std::vector<std::string>{"--train-files", "one.txt", "--subset", "both"});
+  CHECK(asked.exit_code == 3);
+  CHECK(one_line_error(asked, "dataset", {"test"}));
+}
+
 TEST_CASE("audit: lists that are missing or malformed are errors of one line") {
   const Set set;
   const auto missing = mcn_command({"audit", "--data", set.root, "--split", "2"});
