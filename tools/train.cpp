@@ -1,4 +1,9 @@
 // `mcn train`: reads the settings, runs the trainer, keeps the run's folder.
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <cmath>
 #include <csignal>
 #include <filesystem>
@@ -54,6 +59,28 @@ void make_folder(const fs::path& path) {
   if (error || !fs::is_directory(path))
     fail<DataError>("train", "cannot make folder {}: {}", path.string(), error.message());
 }
+
+// Keeps other runs out of the folder: they would move this one's files aside, and write their checkpoints over its own.
+// The kernel lets go of the lock however the process ends.
+class FolderLock {
+ public:
+  explicit FolderLock(const fs::path& folder)
+      : descriptor_(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+    // Any other error is of a file system that has no locks.
+    if (descriptor_ < 0 || ::flock(descriptor_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;
+    ::close(descriptor_);
+    fail<DataError>("train", "{}: expected a folder that no other run writes to, got one that another run has now",
+                    folder.string());
+  }
+  ~FolderLock() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+  }
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+
+ private:
+  int descriptor_;
+};
 
 // What an earlier run left in the folder goes to the first free earlier-N in it, which is returned; empty if there was
 // nothing. A run may be days of work, and its folder's name is easily given twice.
@@ -184,6 +211,7 @@ int train(const TrainOptions& o, const std::string& resolved) {
   Trainer trainer(o.config, dataset, backend, o.resume);
   const fs::path out(o.out);
   make_folder(out);
+  const FolderLock lock(out);
   if (o.resume.empty())
     if (const fs::path aside = put_aside_earlier_run(out); !aside.empty())
       fmt::print(stderr, "{} holds an earlier run; its files are in {} now\n", out.string(), aside.string());
