@@ -3,6 +3,7 @@
 
 #include <charconv>
 #include <fstream>
+#include <set>
 #include <sstream>
 
 #include "tools/choice.h"
@@ -186,10 +187,14 @@ void complete_train_options(CLI::App& command, TrainOptions& options) {
     std::istringstream lines(without_comments(text.str()));
     CLI::ConfigTOML toml;
     toml.comment('\n');  // none, in a line
+    std::set<std::string> keys;
     for (const CLI::ConfigItem& item : toml.from_config(lines)) {
       CLI::Option* option = command.get_option_no_throw("--" + item.name);
       if (!item.parents.empty() || option == nullptr || !option->get_configurable())
         fail("config", "{}: unknown key \"{}\"", options.config_file, item.fullname());
+      // The second would be taken for one that the command line overrides.
+      if (!keys.insert(item.name).second)
+        fail("config", "{}: expected every key once, got \"{}\" twice", options.config_file, item.name);
       // A saved config writes what is not set as an empty value.
       if (option->count() > 0 || item.inputs == std::vector<std::string>{""}) continue;
       try {
