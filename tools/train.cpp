@@ -109,12 +109,17 @@ class IterationLog {
     if (std::ifstream old(path); old && first_iteration > 0)
       for (std::string line; std::getline(old, line);) {
         const auto json = nlohmann::json::parse(line, nullptr, false);
-        if (!json.is_object() || json.value("iteration", first_iteration) >= first_iteration) continue;
+        // Of a run that was killed the last line may be a piece of one.
+        if (!json.is_object() || !json.contains("iteration") || !json["iteration"].is_number_integer()) continue;
+        if (json["iteration"].get<std::int64_t>() >= first_iteration) continue;
         kept += line + "\n";
         if (on_kept) on_kept(json);
       }
-    stream_.open(path, std::ios::trunc);
-    stream_ << kept;
+    // The lines of days of training must outlive a full disk, or being killed here.
+    AtomicFile whole("train", path.string());
+    whole.write(kept);
+    whole.commit();
+    stream_.open(path, std::ios::app);
     check();
   }
   void write(const nlohmann::json& json) {
@@ -265,7 +270,11 @@ int train(const TrainOptions& o, const std::string& resolved) {
   if (bad.found() > 0)
     fmt::print(stderr, "{} of {} videos cannot be used, and others took their places; {} lists them\n", bad.found(),
                dataset.videos.size(), bad.path());
-  if (latest) fmt::print("{} iterations: {}\n", trainer.iteration(), losses(*latest));
+  if (latest)
+    fmt::print("{} iterations: {}\n", trainer.iteration(), losses(*latest));
+  else
+    fmt::print(stderr, "nothing was left to train: {} has {} iterations, --iterations says {}\n", o.resume,
+               trainer.iteration(), o.config.iterations);
   fmt::print("{} kernels ran on {}; checkpoint {}\n", backend.kernel_calls(), backend.name(), last);
   return 0;
 }

@@ -1,4 +1,5 @@
 // A run's folder that is given twice: the earlier run is put aside, and a resumed one goes on in its place.
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 
@@ -64,6 +65,32 @@ TEST_CASE("a second run in the same folder puts the first one aside, a resumed o
   train({"--iterations", "1", "--seed", "3"});
   CHECK(contents(run + "/earlier-1") == second);
   CHECK(fs::exists(run + "/earlier-2/last.safetensors"));
+}
+
+TEST_CASE("a resumed run keeps the whole lines of the metrics before it, and replaces the file at once") {
+  const test::TemporaryFolder folder;
+  const std::string data = small_videos(folder), run = folder.file("run"), metrics = run + "/metrics.jsonl";
+  REQUIRE(mcn_command(training(data, run, {"--iterations", "2"})).exit_code == 0);
+  const std::string lines = read_file(metrics);
+  test::write_file(metrics, lines + "\n[0]\n{}\n{\"iteration\":\"0\"}\n{\"iteration\":0.5}\n{\"iteration\":1,\"con");
+  const std::string torn = read_file(metrics);
+  // A second name of the file shows whether it is ever shorter, as it would be left by a full disk.
+  std::filesystem::create_hard_link(metrics, folder.file("before"));
+  const auto resume = [&](const std::string& iterations) {
+    return mcn_command(training(data, run, {"--resume", run + "/last.safetensors", "--iterations", iterations}));
+  };
+  const auto further = resume("3");
+  INFO(further.err);
+  CHECK(further.exit_code == 0);
+  CHECK(read_file(folder.file("before")) == torn);
+  const std::string now = read_file(metrics);
+  CHECK(now.starts_with(lines));
+  CHECK(std::ranges::count(now, '\n') == 3);
+
+  const auto none = resume("1");
+  CHECK(none.exit_code == 0);
+  CHECK(none.err.find("nothing was left to train") != std::string::npos);
+  CHECK(read_file(metrics) == now);
 }
 
 TEST_CASE("a folder that a run writes to is refused to another, also to resume it, until the run ends") {
