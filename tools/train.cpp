@@ -82,6 +82,11 @@ class FolderLock {
   int descriptor_;
 };
 
+bool lies_in(const fs::path& checkpoint, const fs::path& folder) {
+  std::error_code error;
+  return !checkpoint.empty() && fs::equivalent(fs::absolute(checkpoint).parent_path(), folder, error);
+}
+
 // What an earlier run left in the folder goes to the first free earlier-N in it, which is returned; empty if there was
 // nothing. A run may be days of work, and its folder's name is easily given twice.
 fs::path put_aside_earlier_run(const fs::path& out) {
@@ -217,7 +222,7 @@ int train(const TrainOptions& o, const std::string& resolved) {
   const fs::path out(o.out);
   make_folder(out);
   const FolderLock lock(out);
-  if (o.resume.empty())
+  if (!lies_in(o.resume, out))
     if (const fs::path aside = put_aside_earlier_run(out); !aside.empty())
       fmt::print(stderr, "{} holds an earlier run; its files are in {} now\n", out.string(), aside.string());
   const std::string last = (out / "last.safetensors").string();

@@ -150,7 +150,7 @@ void add_train_options(CLI::App& command, TrainOptions& o) {
   command.add_option(
       "--out", o.out,
       "folder of the run: config.toml, metrics.jsonl, last.safetensors; those of an earlier run in it are moved "
-      "to earlier-1 in it unless --resume is given (required)");
+      "to earlier-1 in it unless --resume names a checkpoint in it (required)");
   command.add_option("--resume", o.resume, "checkpoint to go on from");
   add_device_options(command, o.device);
   add_arithmetic_options(command, o.device);

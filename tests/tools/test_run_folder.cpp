@@ -65,6 +65,15 @@ TEST_CASE("a second run in the same folder puts the first one aside, a resumed o
   train({"--iterations", "1", "--seed", "3"});
   CHECK(contents(run + "/earlier-1") == second);
   CHECK(fs::exists(run + "/earlier-2/last.safetensors"));
+  // Going on from an earlier one, with the latest in its place.
+  const auto third = contents(run);
+  train({"--iterations", "3", "--seed", "1", "--resume", run + "/earlier-1/last.safetensors"});
+  CHECK(contents(run + "/earlier-1") == second);
+  CHECK(contents(run + "/earlier-3") == third);
+  fs::current_path(run);
+  CHECK(train({"--iterations", "4", "--seed", "1", "--resume", "last.safetensors"}).find("earlier") ==
+        std::string::npos);
+  fs::current_path("/");
 }
 
 TEST_CASE("a resumed run keeps the whole lines of the metrics before it, and replaces the file at once") {
