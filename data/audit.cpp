@@ -15,6 +15,7 @@
 #include "data/decoder.h"
 #include "data/listing.h"
 #include "data/ordered.h"
+#include "data/video_pool.h"
 
 namespace mcn {
 namespace {
@@ -145,7 +146,10 @@ std::vector<std::pair<std::size_t, std::int64_t>> strangers(const std::vector<It
 class Auditor {
  public:
   Auditor(const AuditConfig& config, const std::function<void(std::int64_t, std::int64_t)>& progress)
-      : config_(config), progress_(progress) {}
+      : config_(config), progress_(progress) {
+    // A file that there is no descriptor for would pass for a corrupt one.
+    config_.threads = affordable_files(config.threads);
+  }
 
   AuditReport run() {
     config_.dataset.format = detect_format(config_.dataset);

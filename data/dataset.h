@@ -34,7 +34,8 @@ enum class Subset : std::uint8_t { train, test };
 ///               the training labels in byte order, for both subsets. Listed videos that are not on disk are left out:
 ///               the whole of Kinetics is nowhere any more.
 ///   webdataset  Tar shards with NAME.mp4 (or .avi, .webm, .mkv) and NAME.cls, a number, or NAME.json with a number
-///               `label`, in train/ and val/ or test/ of the root, or beginning with these words. Not compressed.
+///               `label`, in train/ and val/ or test/ of the root, or with names of which a part begins with these
+///               words, as in ucf-val-000.tar. Not compressed.
 ///   list        "PATH LABEL" lines with labels from 0, paths relative to the list's folder or to the root: train.txt,
 ///               and val.txt or test.txt, in the root or splits_dir.
 enum class DatasetFormat : std::uint8_t { automatic, ucf101, hmdb51, kinetics, webdataset, list };

@@ -107,16 +107,15 @@ Listing read_hmdb51(const DatasetConfig& config, Subset subset) {
         listing.dataset.videos.push_back({file, static_cast<std::int64_t>(label)});
         continue;
       }
-      fs::path elsewhere;
-      for (const fs::path& root : video_roots(config))
-        if (const auto other = other_class_with(root, listing.dataset.classes, class_name, name);
-            elsewhere.empty() && !other.empty())
-          elsewhere = root / other;
+      std::string elsewhere;
+      for (const std::string& other : listing.dataset.classes)
+        if (elsewhere.empty() && other != class_name) elsewhere = find_video(config, other, name);
       if (elsewhere.empty()) {
         fault(ListFault::missing, fmt::format("{} is not in {}", shown(listed), config.root));
       } else {
-        fault(ListFault::mislabelled, fmt::format("{} is in the folder {}", shown(listed), elsewhere.string()));
-        listing.dataset.videos.push_back({(elsewhere / name).string(), static_cast<std::int64_t>(label)});
+        fault(ListFault::mislabelled,
+              fmt::format("{} is in the folder {}", shown(listed), fs::path(elsewhere).parent_path().string()));
+        listing.dataset.videos.push_back({elsewhere, static_cast<std::int64_t>(label)});
       }
     }
   }

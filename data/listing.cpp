@@ -202,7 +202,8 @@ std::vector<fs::directory_entry> entries_of(const fs::path& folder) {
   std::vector<fs::directory_entry> entries;
   std::error_code error;
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error))
-    entries.push_back(*entry);
+    // Where a file system has no place for a file's metadata, a Mac writes them to "._NAME".
+    if (!entry->path().filename().native().starts_with("._")) entries.push_back(*entry);
   std::ranges::sort(entries, {}, [](const fs::directory_entry& e) -> const std::string& { return e.path().native(); });
   return entries;
 }

@@ -91,7 +91,7 @@ bool is_folder(const std::filesystem::path& path);
 bool is_file(const std::filesystem::path& path);
 /// Something that a list may call a video: no folder. What else is no file fails when it is read, by itself.
 bool is_no_folder(const std::filesystem::path& path);
-/// The entries of a folder in byte order; none if it cannot be read.
+/// The entries of a folder in byte order, but for a Mac's metadata of files; none if it cannot be read.
 std::vector<std::filesystem::directory_entry> entries_of(const std::filesystem::path& folder);
 
 /// By the extension of a name, which counts in either case.

@@ -11,11 +11,13 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "data/blocking.h"
+#include "kernels/error.h"
 
 namespace mcn {
 
@@ -23,7 +25,8 @@ namespace mcn {
 /// one that is asked for next. item must be safe to call from several threads. An exception from item(i) comes out of
 /// the next() that would have given i. The destructor waits for items under way, and for nothing else. Where anybody
 /// waits for an item that takes longer than `patience` seconds, the system call that blocks its thread is interrupted,
-/// again and again; item should have a deadline that it looks at then.
+/// again and again; item should have a deadline that it looks at then. DeviceError if there are no more threads to be
+/// had.
 template <class T>
 class Ordered {
  public:
@@ -34,19 +37,16 @@ class Ordered {
         patience_(patience),
         workers_(static_cast<std::size_t>(threads)),
         running_(threads) {
-    for (Worker& worker : workers_) worker.thread = std::thread([this, &worker] { work(worker); });
+    for (std::size_t i = 0; i < workers_.size(); ++i) try {
+        workers_[i].thread = std::thread([this, i] { work(workers_[i]); });
+      } catch (const std::system_error& error) {
+        end(static_cast<int>(workers_.size() - i));
+        fail<DeviceError>("threads", "expected {} of them, the system allows {}: {}", workers_.size(), i, error.what());
+      }
   }
   Ordered(const Ordered&) = delete;
   Ordered& operator=(const Ordered&) = delete;
-  ~Ordered() {
-    {
-      std::unique_lock lock(mutex_);
-      stop_ = true;
-      room_.notify_all();
-      while (!ended_.wait_for(lock, glance, [this] { return running_ == 0; })) interrupt_late();
-    }
-    for (Worker& worker : workers_) worker.thread.join();
-  }
+  ~Ordered() { end(0); }
 
   /// Blocks until the next item is there. Past the last, std::nullopt. waiting is called ten times a second while it
   /// blocks; what it throws comes out, and the item remains the next.
@@ -85,6 +85,19 @@ class Ordered {
     std::thread thread;
     std::optional<Clock::time_point> since;  // when its item began
   };
+
+  /// Some threads may not have been to be had.
+  void end(int never_started) {
+    {
+      std::unique_lock lock(mutex_);
+      stop_ = true;
+      running_ -= never_started;
+      room_.notify_all();
+      while (!ended_.wait_for(lock, glance, [this] { return running_ == 0; })) interrupt_late();
+    }
+    for (Worker& worker : workers_)
+      if (worker.thread.joinable()) worker.thread.join();
+  }
 
   void work(Worker& self) {
     std::unique_lock lock(mutex_);

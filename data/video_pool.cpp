@@ -14,21 +14,21 @@ namespace mcn {
 
 namespace {
 
-/// With some descriptors left for all else, and two for a file while its index is made.
-int affordable(int max_open) {
-  constexpr rlim_t others = 24;
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return max_open;
-  const rlim_t most = limit.rlim_cur > others ? (limit.rlim_cur - others) / 2 : 0;
-  return static_cast<int>(std::clamp<rlim_t>(most, 1, static_cast<rlim_t>(max_open)));
-}
-
 std::int64_t bytes_of(const VideoIndex& index) {
   return static_cast<std::int64_t>(sizeof index + 8 * index.fingerprints.size() + 8 * index.packets.size() +
                                    sizeof(VideoIndex::Key) * index.keys.size());
 }
 
 }  // namespace
+
+int affordable_files(int wanted) {
+  // With some descriptors left for all else, and two for a file while its index is made.
+  constexpr rlim_t others = 24;
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return wanted;
+  const rlim_t most = limit.rlim_cur > others ? (limit.rlim_cur - others) / 2 : 0;
+  return static_cast<int>(std::clamp<rlim_t>(most, 1, static_cast<rlim_t>(wanted)));
+}
 
 VideoOptions FileConfig::options() const {
   VideoOptions options;
@@ -40,7 +40,7 @@ VideoOptions FileConfig::options() const {
 }
 
 VideoPool::VideoPool(VideoOptions options, int max_open, std::int64_t index_bytes)
-    : options_(std::move(options)), max_open_(affordable(std::max(1, max_open))), index_bytes_(index_bytes) {
+    : options_(std::move(options)), max_open_(affordable_files(std::max(1, max_open))), index_bytes_(index_bytes) {
   if (max_open < 1) fail("video", "expected room for at least 1 open file, got {}", max_open);
 }
 

@@ -26,6 +26,9 @@ struct FileConfig {
   [[nodiscard]] VideoOptions options() const;
 };
 
+/// As many of the wanted files as this process's limit of descriptors allows to be open at a time, but at least 1.
+int affordable_files(int wanted);
+
 /// Keeps files open between clips, and the indices of as many files as there is room for. Safe from any thread.
 class VideoPool {
  public:

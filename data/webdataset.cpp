@@ -78,6 +78,20 @@ std::vector<fs::path> shards_in(const fs::path& folder) {
   return shards;
 }
 
+/// A shard's name from the first of its parts on that begins with a subset's word: "val-0.tar" of ucf-val-0.tar. Empty
+/// if none does.
+std::string from_subset_word(const fs::path& shard) {
+  std::string rest = shard.filename().string();
+  while (true) {
+    for (const Subset subset : {Subset::train, Subset::test})
+      for (const std::string& word : words_of(subset))
+        if (rest.starts_with(word)) return rest;
+    const auto end_of_part = rest.find_first_of("-_.");
+    if (end_of_part == std::string::npos) return {};
+    rest.erase(0, end_of_part + 1);
+  }
+}
+
 std::vector<fs::path> default_shards(const DatasetConfig& config, Subset subset) {
   const fs::path root = config.root;
   std::vector<fs::path> loose = shards_in(root);
@@ -86,7 +100,7 @@ std::vector<fs::path> default_shards(const DatasetConfig& config, Subset subset)
       if (auto shards = shards_in(root / word); !shards.empty()) return shards;
       std::vector<fs::path> shards;
       for (const fs::path& shard : loose)
-        if (shard.filename().string().starts_with(word)) shards.push_back(shard);
+        if (from_subset_word(shard).starts_with(word)) shards.push_back(shard);
       if (!shards.empty()) return shards;
     }
     return std::vector<fs::path>();

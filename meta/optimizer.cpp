@@ -35,6 +35,7 @@ Optimizer::Optimizer(const OptimizerConfig& config, const ParameterSpecs& specs)
   check("momentum", config.momentum, 0, 1);
   check("beta2", config.beta2, 0, 1);
   check("weight decay", config.weight_decay, 0, 1e6);
+  check("gamma", config.gamma, 0, 1e6);
   if (config.warmup < 0) fail("optimizer", "warm-up must not be negative, got {}", config.warmup);
   for (const ParameterSpec& spec : specs) decay_.push_back(spec.decays ? config.weight_decay : 0);
   first_.resize(specs.size());

@@ -1,4 +1,9 @@
 // `mcn train`: reads the settings, runs the trainer, keeps the run's folder.
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <cmath>
 #include <csignal>
 #include <filesystem>
@@ -55,6 +60,33 @@ void make_folder(const fs::path& path) {
     fail<DataError>("train", "cannot make folder {}: {}", path.string(), error.message());
 }
 
+// Keeps other runs out of the folder: they would move this one's files aside, and write their checkpoints over its own.
+// The kernel lets go of the lock however the process ends.
+class FolderLock {
+ public:
+  explicit FolderLock(const fs::path& folder)
+      : descriptor_(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+    // Any other error is of a file system that has no locks.
+    if (descriptor_ < 0 || ::flock(descriptor_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;
+    ::close(descriptor_);
+    fail<DataError>("train", "{}: expected a folder that no other run writes to, got one that another run has now",
+                    folder.string());
+  }
+  ~FolderLock() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+  }
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+
+ private:
+  int descriptor_;
+};
+
+bool lies_in(const fs::path& checkpoint, const fs::path& folder) {
+  std::error_code error;
+  return !checkpoint.empty() && fs::equivalent(fs::absolute(checkpoint).parent_path(), folder, error);
+}
+
 // What an earlier run left in the folder goes to the first free earlier-N in it, which is returned; empty if there was
 // nothing. A run may be days of work, and its folder's name is easily given twice.
 fs::path put_aside_earlier_run(const fs::path& out) {
@@ -82,12 +114,17 @@ class IterationLog {
     if (std::ifstream old(path); old && first_iteration > 0)
       for (std::string line; std::getline(old, line);) {
         const auto json = nlohmann::json::parse(line, nullptr, false);
-        if (!json.is_object() || json.value("iteration", first_iteration) >= first_iteration) continue;
+        // Of a run that was killed the last line may be a piece of one.
+        if (!json.is_object() || !json.contains("iteration") || !json["iteration"].is_number_integer()) continue;
+        if (json["iteration"].get<std::int64_t>() >= first_iteration) continue;
         kept += line + "\n";
         if (on_kept) on_kept(json);
       }
-    stream_.open(path, std::ios::trunc);
-    stream_ << kept;
+    // The lines of days of training must outlive a full disk, or being killed here.
+    AtomicFile whole("train", path.string());
+    whole.write(kept);
+    whole.commit();
+    stream_.open(path, std::ios::app);
     check();
   }
   void write(const nlohmann::json& json) {
@@ -184,7 +221,8 @@ int train(const TrainOptions& o, const std::string& resolved) {
   Trainer trainer(o.config, dataset, backend, o.resume);
   const fs::path out(o.out);
   make_folder(out);
-  if (o.resume.empty())
+  const FolderLock lock(out);
+  if (!lies_in(o.resume, out))
     if (const fs::path aside = put_aside_earlier_run(out); !aside.empty())
       fmt::print(stderr, "{} holds an earlier run; its files are in {} now\n", out.string(), aside.string());
   const std::string last = (out / "last.safetensors").string();
@@ -237,7 +275,11 @@ int train(const TrainOptions& o, const std::string& resolved) {
   if (bad.found() > 0)
     fmt::print(stderr, "{} of {} videos cannot be used, and others took their places; {} lists them\n", bad.found(),
                dataset.videos.size(), bad.path());
-  if (latest) fmt::print("{} iterations: {}\n", trainer.iteration(), losses(*latest));
+  if (latest)
+    fmt::print("{} iterations: {}\n", trainer.iteration(), losses(*latest));
+  else
+    fmt::print(stderr, "nothing was left to train: {} has {} iterations, --iterations says {}\n", o.resume,
+               trainer.iteration(), o.config.iterations);
   fmt::print("{} kernels ran on {}; checkpoint {}\n", backend.kernel_calls(), backend.name(), last);
   return 0;
 }

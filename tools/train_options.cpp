@@ -3,6 +3,7 @@
 
 #include <charconv>
 #include <fstream>
+#include <set>
 #include <sstream>
 
 #include "tools/choice.h"
@@ -150,7 +151,7 @@ void add_train_options(CLI::App& command, TrainOptions& o) {
   command.add_option(
       "--out", o.out,
       "folder of the run: config.toml, metrics.jsonl, last.safetensors; those of an earlier run in it are moved "
-      "to earlier-1 in it unless --resume is given (required)");
+      "to earlier-1 in it unless --resume names a checkpoint in it (required)");
   command.add_option("--resume", o.resume, "checkpoint to go on from");
   add_device_options(command, o.device);
   add_arithmetic_options(command, o.device);
@@ -187,10 +188,14 @@ void complete_train_options(CLI::App& command, TrainOptions& options) {
     std::istringstream lines(without_comments(text.str()));
     CLI::ConfigTOML toml;
     toml.comment('\n');  // none, in a line
+    std::set<std::string> keys;
     for (const CLI::ConfigItem& item : toml.from_config(lines)) {
       CLI::Option* option = command.get_option_no_throw("--" + item.name);
       if (!item.parents.empty() || option == nullptr || !option->get_configurable())
         fail("config", "{}: unknown key \"{}\"", options.config_file, item.fullname());
+      // The second would be taken for one that the command line overrides.
+      if (!keys.insert(item.name).second)
+        fail("config", "{}: expected every key once, got \"{}\" twice", options.config_file, item.name);
       // A saved config writes what is not set as an empty value.
       if (option->count() > 0 || item.inputs == std::vector<std::string>{""}) continue;
       try {

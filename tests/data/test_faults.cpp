@@ -16,6 +16,7 @@
 #include <optional>
 #include <thread>
 
+#include "data/audit.h"
 #include "data/video_pool.h"
 #include "engine/random.h"
 #include "kernels/error.h"
@@ -475,6 +476,28 @@ TEST_CASE("faults: 5,000 files under a limit of 256 descriptors", "[video][fault
   CHECK(open_descriptors() == descriptors);
   // An open that lost 100 bytes would show.
   CHECK(mallinfo2().uordblks < memory + 400'000);
+}
+
+TEST_CASE("faults: an audit in 64 threads with four descriptors left", "[audit][faults]") {
+  const TemporaryFolder folder;
+  // Long enough that all threads are in the midst of one.
+  const std::string good = test::encode(folder.file("good.avi"), {.codec = "mpeg4", .width = 160, .height = 120}, 60);
+  std::string list;
+  for (int i = 0; i < 200; ++i) {
+    const std::string name = "f" + std::to_string(i) + ".avi";
+    fs::create_hard_link(good, folder.file(name));
+    list += name + " 0\n";
+  }
+  test::write_file(folder.file("train.txt"), list);
+  AuditConfig config;
+  config.dataset.root = fs::path(good).parent_path().string();
+  config.subsets = {Subset::train};
+  config.decode = true;
+  config.threads = 64;
+  const DescriptorLimit limit(static_cast<rlim_t>(open_descriptors() + 4));
+  const AuditReport report = audit(config);
+  CHECK(report.count(AuditFault::corrupt) == 0);
+  CHECK(report.count(AuditFault::duplicate) == 199);
 }
 
 TEST_CASE("faults: 5,000 files in four threads under a limit of 256 descriptors, or of 40", "[video][faults]") {

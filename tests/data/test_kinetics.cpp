@@ -177,6 +177,12 @@ TEST_CASE("kinetics: several lists, or none, for a subset", "[dataset][kinetics]
   check_error(layout, "kinetics_train.csv and train.csv", "say which it is");
   layout.config.train_files = {"kinetics_train.csv"};
   CHECK(layout.rows().size() == 1);
+  // A Mac's metadata of a list are no second list.
+  layout.config.train_files = {};
+  std::filesystem::remove(layout.path("kinetics_train.csv"));
+  layout.file("._train.csv", std::string("\0\5\26", 3));
+  layout.file("._kinetics_train.csv", std::string("\0\5\26", 3));
+  CHECK(layout.rows().size() == 2);
   layout.config.train_files = {"absent.csv"};
   check_error(layout, "absent.csv", "no such file");
   layout.config.train_files = {};

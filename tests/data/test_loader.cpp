@@ -1,11 +1,13 @@
 // The loader: batches are a function of the seed and the iteration, whatever the threads, the ring, the start or the
 // files that cannot be used.
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cmath>
+#include <fstream>
 #include <set>
 
 #include "data/clips.h"
@@ -374,6 +376,25 @@ TEST_CASE("ordered work comes in order, bounded, with its exceptions in their pl
   }
   CHECK_FALSE(work.next().has_value());
   CHECK(furthest <= 5);
+}
+
+TEST_CASE("more threads than the system has are refused, and those that it had end", "[loader][slow]") {
+  // Their stacks find no room. Root is not held by the limit on threads itself. Slow, since a sanitizer's own memory
+  // would find none, either.
+  rlimit before{};
+  REQUIRE(getrlimit(RLIMIT_AS, &before) == 0);
+  std::int64_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  const rlimit lowered{static_cast<rlim_t>(pages * sysconf(_SC_PAGESIZE)) + (rlim_t{128} << 20), before.rlim_max};
+  REQUIRE(setrlimit(RLIMIT_AS, &lowered) == 0);
+  std::string message;
+  try {
+    const Ordered<int> work(1000, 1, -1, [](std::int64_t) { return 0; });
+  } catch (const DeviceError& error) {
+    message = error.what();
+  }
+  REQUIRE(setrlimit(RLIMIT_AS, &before) == 0);
+  CHECK(message.starts_with("[threads] expected 1000 of them, the system allows "));
 }
 
 TEST_CASE("who waits for ordered work may look elsewhere, and stop", "[loader]") {

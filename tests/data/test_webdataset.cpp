@@ -147,11 +147,12 @@ TEST_CASE("webdataset: a shard joined from several, behind each of which are the
   check_error(layout, "train-0.tar", "not a tar file that can be read to its end");
 }
 
-TEST_CASE("webdataset: shards by folder, by the beginning of their names, and by patterns", "[dataset][webdataset]") {
+TEST_CASE("webdataset: shards by folder, by words in their names, and by patterns", "[dataset][webdataset]") {
   Shards layout;
   for (const char* name :
        {"one/train/0.tar", "one/train/1.tar", "one/val/0.tar", "two/train-0.tar", "two/test-0.tar", "three/s-008.tar",
-        "three/s-009.tar", "three/s-010.tar", "three/t-8-a.tar", "three/t-8-b.tar"})
+        "three/s-009.tar", "three/s-010.tar", "three/t-8-a.tar", "three/t-8-b.tar", "four/ucf101-train-0.tar",
+        "four/ucf101_val_0.tar", "four/latest.train-of-test.tar", "four/test-of-train.tar"})
     layout.shard(name, {{name + std::string(".mp4"), "x"}, {name + std::string(".cls"), "0"}});
   const std::string root = layout.config.root;
   const auto shards = [&](Subset subset) {
@@ -160,12 +161,17 @@ TEST_CASE("webdataset: shards by folder, by the beginning of their names, and by
       result += entry.source.path.substr(layout.config.root.size() + 1) + " ";
     return result;
   };
+  layout.file("one/train/._0.tar", std::string("\0\5\26", 3));  // a Mac's metadata of the shard
   layout.config.root = root + "/one";
   CHECK(shards(Subset::train) == "train/0.tar train/1.tar ");
   CHECK(shards(Subset::test) == "val/0.tar ");
   layout.config.root = root + "/two";
   CHECK(shards(Subset::train) == "train-0.tar ");
   CHECK(shards(Subset::test) == "test-0.tar ");
+  // What is tested on must not be trained on because its name begins with the data set's.
+  layout.config.root = root + "/four";
+  CHECK(shards(Subset::train) == "latest.train-of-test.tar ucf101-train-0.tar ");
+  CHECK(shards(Subset::test) == "ucf101_val_0.tar ");
   layout.config.root = root + "/three";
   CHECK(shards(Subset::train) == "s-008.tar s-009.tar s-010.tar t-8-a.tar t-8-b.tar ");
   check_error(layout, "no shards of test videos", "val", Subset::test);

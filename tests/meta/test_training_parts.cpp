@@ -1,5 +1,6 @@
 // The parts of training: objective, bank and queue, optimisers and schedules, checkpoints' tensors, retrieval.
 #include <cmath>
+#include <limits>
 
 #include "engine/device.h"
 #include "engine/random.h"
@@ -164,6 +165,18 @@ TEST_CASE("schedules") {
   CHECK(learning_rate(c, 9, 100) == 2);
   CHECK(std::abs(learning_rate(c, 10, 100) - 0.2) <= 1e-12);
   CHECK(std::abs(learning_rate(c, 20, 100) - 0.02) <= 1e-12);
+}
+
+TEST_CASE("an optimiser refuses numbers that would end a run, before it begins") {
+  const ParameterSpecs none;
+  const auto nan = std::numeric_limits<double>::quiet_NaN();
+  for (double OptimizerConfig::*setting : {&OptimizerConfig::lr, &OptimizerConfig::momentum, &OptimizerConfig::beta2,
+                                           &OptimizerConfig::weight_decay, &OptimizerConfig::gamma})
+    for (const double value : {nan, -0.1, 1e9}) {
+      OptimizerConfig config;
+      config.*setting = value;
+      CHECK_THROWS_AS(Optimizer(config, none), UsageError);
+    }
 }
 
 TEST_CASE("optimisers follow torch's updates, and parameters without a gradient stay") {

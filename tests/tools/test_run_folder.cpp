@@ -1,4 +1,6 @@
 // A run's folder that is given twice: the earlier run is put aside, and a resumed one goes on in its place.
+#include <algorithm>
+#include <csignal>
 #include <filesystem>
 
 #include "tests/catch.h"
@@ -9,20 +11,34 @@ namespace mcn {
 using test::mcn_command;
 using test::read_file;
 
-TEST_CASE("a second run in the same folder puts the first one aside, a resumed one does not") {
-  namespace fs = std::filesystem;
-  const test::TemporaryFolder folder;
-  const std::string data = folder.file("data"), run = folder.file("run");
+namespace {
+
+std::string small_videos(const test::TemporaryFolder& folder) {
+  std::string data = folder.file("data");
   REQUIRE(mcn_command({"synth", "--out", data, "--classes", "2", "--train", "4", "--test", "1", "--frames", "8",
                        "--height", "32", "--width", "32"})
               .exit_code == 0);
+  return data;
+}
+
+std::vector<std::string> training(const std::string& data, const std::string& run,
+                                  const std::vector<std::string>& more) {
+  std::vector<std::string> arguments{"train",       "--data",          data,   "--out",          run,   "--arch",
+                                     "r2plus1d_10", "--width",         "0.07", "--size",         "16",  "--batch",
+                                     "4",           "--resize-height", "18",   "--resize-width", "24",  "--frames",
+                                     "4",           "--stride",        "1",    "--bank",         "none"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
+}
+
+}  // namespace
+
+TEST_CASE("a second run in the same folder puts the first one aside, a resumed one does not") {
+  namespace fs = std::filesystem;
+  const test::TemporaryFolder folder;
+  const std::string data = small_videos(folder), run = folder.file("run");
   const auto train = [&](const std::vector<std::string>& more) {
-    std::vector<std::string> arguments{"train",       "--data",          data,   "--out",          run,   "--arch",
-                                       "r2plus1d_10", "--width",         "0.07", "--size",         "16",  "--batch",
-                                       "4",           "--resize-height", "18",   "--resize-width", "24",  "--frames",
-                                       "4",           "--stride",        "1",    "--bank",         "none"};
-    arguments.insert(arguments.end(), more.begin(), more.end());
-    const auto result = mcn_command(arguments);
+    const auto result = mcn_command(training(data, run, more));
     INFO(result.err);
     REQUIRE(result.exit_code == 0);
     return result.err;
@@ -49,6 +65,64 @@ TEST_CASE("a second run in the same folder puts the first one aside, a resumed o
   train({"--iterations", "1", "--seed", "3"});
   CHECK(contents(run + "/earlier-1") == second);
   CHECK(fs::exists(run + "/earlier-2/last.safetensors"));
+  // Going on from an earlier one, with the latest in its place.
+  const auto third = contents(run);
+  train({"--iterations", "3", "--seed", "1", "--resume", run + "/earlier-1/last.safetensors"});
+  CHECK(contents(run + "/earlier-1") == second);
+  CHECK(contents(run + "/earlier-3") == third);
+  fs::current_path(run);
+  CHECK(train({"--iterations", "4", "--seed", "1", "--resume", "last.safetensors"}).find("earlier") ==
+        std::string::npos);
+  fs::current_path("/");
+}
+
+TEST_CASE("a resumed run keeps the whole lines of the metrics before it, and replaces the file at once") {
+  const test::TemporaryFolder folder;
+  const std::string data = small_videos(folder), run = folder.file("run"), metrics = run + "/metrics.jsonl";
+  REQUIRE(mcn_command(training(data, run, {"--iterations", "2"})).exit_code == 0);
+  const std::string lines = read_file(metrics);
+  test::write_file(metrics, lines + "\n[0]\n{}\n{\"iteration\":\"0\"}\n{\"iteration\":0.5}\n{\"iteration\":1,\"con");
+  const std::string torn = read_file(metrics);
+  // A second name of the file shows whether it is ever shorter, as it would be left by a full disk.
+  std::filesystem::create_hard_link(metrics, folder.file("before"));
+  const auto resume = [&](const std::string& iterations) {
+    return mcn_command(training(data, run, {"--resume", run + "/last.safetensors", "--iterations", iterations}));
+  };
+  const auto further = resume("3");
+  INFO(further.err);
+  CHECK(further.exit_code == 0);
+  CHECK(read_file(folder.file("before")) == torn);
+  const std::string now = read_file(metrics);
+  CHECK(now.starts_with(lines));
+  CHECK(std::ranges::count(now, '\n') == 3);
+
+  const auto none = resume("1");
+  CHECK(none.exit_code == 0);
+  CHECK(none.err.find("nothing was left to train") != std::string::npos);
+  CHECK(read_file(metrics) == now);
+}
+
+TEST_CASE("a folder that a run writes to is refused to another, also to resume it, until the run ends") {
+  const test::TemporaryFolder folder;
+  const std::string data = small_videos(folder), run = folder.file("run");
+  REQUIRE(mcn_command(training(data, run, {"--iterations", "1"})).exit_code == 0);
+  const auto resumed = [&](const std::string& iterations) {
+    return std::vector<std::string>{"--resume", run + "/last.safetensors", "--iterations", iterations};
+  };
+  test::Command first(training(data, run, resumed("1000000")));
+  REQUIRE(first.wait_for_error_text("train:"));
+  const std::string config = read_file(run + "/config.toml");
+  for (const auto& more : {std::vector<std::string>{"--iterations", "1"}, resumed("1")}) {
+    const auto second = mcn_command(training(data, run, more));
+    INFO(second.err);
+    CHECK(second.exit_code == 3);
+    CHECK(one_line_error(second, "train", {run, "another run"}));
+  }
+  CHECK(read_file(run + "/config.toml") == config);
+  CHECK_FALSE(std::filesystem::exists(run + "/earlier-1"));
+  first.send(SIGTERM);
+  CHECK(first.wait().exit_code == 130);
+  CHECK(mcn_command(training(data, run, {"--iterations", "1"})).exit_code == 0);
 }
 
 }  // namespace mcn

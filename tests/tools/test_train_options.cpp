@@ -58,6 +58,11 @@ TEST_CASE("config: a value that could not be read again is refused") {
   }
 }
 
+TEST_CASE("config: a key that stands twice is refused") {
+  CHECK_THROWS_AS(read(required + "batch = 4\nlr = 0.5\nbatch = 8\n"), UsageError);
+  CHECK_THROWS_AS(read(required + "milestones = [1]\nlr = 0.5\nmilestones = [2]\n", {"--milestones", "3"}), UsageError);
+}
+
 TEST_CASE("config: an error is one line, whatever it quotes") {
   for (const std::string text : {"a\rb = 1\n", "a\x1b = 1\n", "lr = \"a\rb\"\n"}) {
     INFO(text);
