@@ -198,12 +198,13 @@ bool is_no_folder(const fs::path& path) {
   return fs::exists(path, error) && !fs::is_directory(path, error);
 }
 
+bool is_mac_metadata(const fs::path& name) { return name.filename().native().starts_with("._"); }
+
 std::vector<fs::directory_entry> entries_of(const fs::path& folder) {
   std::vector<fs::directory_entry> entries;
   std::error_code error;
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error))
-    // Where a file system has no place for a file's metadata, a Mac writes them to "._NAME".
-    if (!entry->path().filename().native().starts_with("._")) entries.push_back(*entry);
+    if (!is_mac_metadata(entry->path())) entries.push_back(*entry);
   std::ranges::sort(entries, {}, [](const fs::directory_entry& e) -> const std::string& { return e.path().native(); });
   return entries;
 }
@@ -221,13 +222,6 @@ std::vector<fs::path> files_below(const fs::path& folder, bool (*wanted)(const f
   std::set<FolderId> visited;
   collect(folder, wanted, visited, found);
   return found;
-}
-
-std::string other_class_with(const fs::path& root, const std::vector<std::string>& classes, const std::string& own,
-                             const std::string& file) {
-  for (const std::string& name : classes)
-    if (name != own && is_no_folder(root / name / file)) return name;
-  return {};
 }
 
 std::vector<fs::path> named_files(const DatasetConfig& config, const std::vector<std::string>& names) {

@@ -91,6 +91,8 @@ bool is_folder(const std::filesystem::path& path);
 bool is_file(const std::filesystem::path& path);
 /// Something that a list may call a video: no folder. What else is no file fails when it is read, by itself.
 bool is_no_folder(const std::filesystem::path& path);
+/// "._NAME": where a file system, or a tar file, has no place for a file's metadata, a Mac writes them there.
+bool is_mac_metadata(const std::filesystem::path& name);
 /// The entries of a folder in byte order, but for a Mac's metadata of files; none if it cannot be read.
 std::vector<std::filesystem::directory_entry> entries_of(const std::filesystem::path& folder);
 
@@ -100,10 +102,6 @@ bool is_tar_name(const std::filesystem::path& name);
 /// Every file below a folder with such a name, in byte order. Follows links to folders, each folder once.
 std::vector<std::filesystem::path> files_below(const std::filesystem::path& folder,
                                                bool (*wanted)(const std::filesystem::path&) = is_video_name);
-
-/// The folder of `classes` below root other than its own in which a file of that name is; empty if there is none.
-std::string other_class_with(const std::filesystem::path& root, const std::vector<std::string>& classes,
-                             const std::string& own, const std::string& file);
 
 /// The files that the config names for a subset, each as it is or below the root. DataError for one that is not there.
 std::vector<std::filesystem::path> named_files(const DatasetConfig& config, const std::vector<std::string>& names);

@@ -80,6 +80,14 @@ std::pair<std::string, std::optional<std::int64_t>> split_label(const std::strin
   return {name, label};
 }
 
+/// The first other class whose folder has the file; empty if none does.
+std::string other_class_with(const fs::path& root, const std::vector<std::string>& classes, const std::string& own,
+                             const std::string& file) {
+  for (const std::string& name : classes)
+    if (name != own && is_no_folder(root / name / file)) return name;
+  return {};
+}
+
 }  // namespace
 
 bool shows_ucf101(const DatasetConfig& config) {

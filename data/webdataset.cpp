@@ -285,8 +285,7 @@ Shard read_shard(const fs::path& path) {
     const std::string extension = fs::path(name).extension().string();
     const bool video = is_video_name(name);
     if (!video && extension != ".cls" && extension != ".json") continue;
-    // Some tools pack folders' metadata as files "._NAME".
-    if (fs::path(name).filename().string().starts_with("._")) continue;
+    if (is_mac_metadata(name)) continue;
     if (!reader.is_regular()) fail_in(path, "{}: expected a file, got a link or another kind of member", shown(name));
     if (!seen.emplace(name, 0).second) fail_in(path, "two members named {}", shown(name));
     if (video) {
