@@ -21,7 +21,7 @@ trap 'echo "demo: interrupted" >&2; exit 130' INT
 
 tools/setup.sh
 # The tests are not needed here; a build folder that has them keeps them.
-[[ -f build/build.ninja ]] || cmake --preset release -DMCN_BUILD_TESTS=OFF -DMCN_BUILD_BENCHMARKS=OFF
+[[ -f build/build.ninja ]] || cmake --preset release -DMCN_WERROR=OFF -DMCN_BUILD_TESTS=OFF -DMCN_BUILD_BENCHMARKS=OFF
 cmake --build build --target mcn -j "$(tools/jobs.sh)"
 
 synth=(synth --classes 4 --train 960 --test 600 --seed 1)

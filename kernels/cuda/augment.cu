@@ -2,6 +2,8 @@
 // of every clip, in whole numbers, for contrast works about the clip's mean. The second makes a tile of a frame of the
 // result: resized, cropped and coloured pixels with a border for the blur in shared memory, blurred along rows, then
 // along columns. The arithmetic is kernels/augment_math.h's, so the bits are those of every other device.
+#include <algorithm>
+
 #include "kernels/augment_math.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/device/reduce.h"

@@ -13,6 +13,7 @@
 #include <mutex>
 #include <new>
 #include <set>
+#include <stdexcept>
 #include <unordered_map>
 #include <utility>
 #include <vector>

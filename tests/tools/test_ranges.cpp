@@ -11,6 +11,7 @@
 #include "tests/tools/run_command.h"
 
 namespace mcn::test {
+#ifdef MCN_NVTX_INJECTION
 namespace {
 
 // Every range of the log as its path from the outermost, by thread; fails where one is not closed.
@@ -40,6 +41,7 @@ std::vector<std::string> paths(const std::string& log) {
 }
 
 }  // namespace
+#endif
 
 TEST_CASE("an NVTX profiler sees a training run's ranges nested as documented") {
 #ifndef MCN_NVTX_INJECTION
