@@ -14,7 +14,7 @@
 namespace mcn {
 namespace {
 
-constexpr std::int64_t format_version = 3;
+constexpr std::int64_t format_version = 4;
 
 class Writer {
  public:

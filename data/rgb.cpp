@@ -105,7 +105,8 @@ std::uint64_t fingerprint(const AVFrame& frame) {
   const std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> state(XXH3_createState(), &XXH3_freeState);
   if (!state) throw std::bad_alloc();
   XXH3_64bits_reset(state.get());
-  const int shape[] = {frame.format, frame.width, frame.height};
+  // What a frame says of its colors is part of it: FFmpeg 7.1's VP8 decoder gets the range wrong with several threads.
+  const int shape[] = {frame.format, frame.width, frame.height, frame.colorspace, frame.color_range};
   XXH3_64bits_update(state.get(), shape, sizeof shape);
   const auto format = static_cast<AVPixelFormat>(frame.format);
   int bytes[4] = {};

@@ -33,7 +33,7 @@ class RgbConverter {
   std::vector<std::uint8_t> upright_;
 };
 
-/// A 64-bit fingerprint of a frame's pixels, format and size.
+/// A 64-bit fingerprint of a frame: its pixels, format and size, and the matrix and range that turn it into RGB.
 std::uint64_t fingerprint(const AVFrame& frame);
 
 }  // namespace mcn
