@@ -345,7 +345,7 @@ void add_bench(CLI::App& app) {
         "random clips of 16 frames, two apart, as 112 x 112 pixels; with the indices' making. With --clips 100000 a\n"
         "soak: `after` lists resident bytes, once malloc has given back what is free, and open descriptors after each\n"
         "twentieth of the clips; rss_drift is how far the former stray from their mean behind the first tenth");
-    decode->add_option("videos", o->videos, "video files")->required();
+    decode->add_option("videos", o->videos, "video files")->type_name(file_type)->required();
     decode->add_option("--threads", o->threads, "clips at a time")->check(positive_number());
     decode->add_option("--clips", o->clips, "clips")->check(positive_number());
     decode->add_option("--max-open", o->max_open, "most files open at a time")->check(positive_number());
