@@ -168,7 +168,7 @@ std::string zsh_script(const CLI::App& app) {
       const std::vector<std::string> names = names_of(*option);
       const std::string rest =
           fmt::format("[{}]{}", zsh_text(option->get_description()),
-                      v.kind == Values::none ? "" : fmt::format(":{}:{}", option->get_type_name(), zsh_action(v)));
+                      v.kind == Values::none ? "" : fmt::format(":{}:{}", option->get_single_name(), zsh_action(v)));
       for (const std::string& name : names)
         fmt::format_to(std::back_inserter(specs), " \\\n    '{}{}{}{}'",
                        v.many ? "*" : fmt::format("({})", fmt::join(names, " ")), name,
@@ -176,7 +176,7 @@ std::string zsh_script(const CLI::App& app) {
     }
     for (const CLI::Option* positional : positionals_of(command)) {
       const Values v = values_of(*positional);
-      fmt::format_to(std::back_inserter(specs), " \\\n    '{}:{}:{}'", v.many ? "*" : "", positional->get_name(),
+      fmt::format_to(std::back_inserter(specs), " \\\n    '{}:{}:{}'", v.many ? "*" : "", positional->get_single_name(),
                      zsh_action(v));
     }
     for (const CLI::App* c : commands_of(command)) {
