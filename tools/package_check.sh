@@ -13,6 +13,7 @@ fi
 root=$1
 package=${2-}
 if [[ -z $package ]]; then
+  tools/setup.sh --package
   cmake --preset package >/dev/null
   cmake --build --preset package --target package -j "$(tools/jobs.sh)"
   package=$(ls -t build-package/mcn_*.deb | sed 1q)
@@ -26,7 +27,7 @@ inside mkdir -p /tmp/mcn-check
 trap 'inside rm -rf /tmp/mcn-check' EXIT
 cp "$package" "$root/tmp/mcn-check/"
 inside apt-get -qq update
-inside apt-get -qq -o Dpkg::Use-Pty=0 -o APT::Sandbox::User=root install -y --no-install-recommends \
+inside apt-get -qq -o Dpkg::Use-Pty=0 install -y --no-install-recommends \
   "/tmp/mcn-check/$(basename "$package")" >/dev/null
 # The machine's image may leave out manual pages: the package is what has to have them.
 inside dpkg -L mcn | grep -q /usr/share/man/man1/mcn-train.1.gz

