@@ -3,8 +3,8 @@
 # packaging/man_pages.sh MCN FOLDER VERSION
 set -euo pipefail
 
+folder=$(realpath -m "$2") version=$3
 cd "$(dirname "$1")"
-folder=$2 version=$3
 # Defaults of options that name the user's home.
 export HOME='~' PATH=$PWD:$PATH
 unset XDG_CACHE_HOME
@@ -23,4 +23,5 @@ page() { # COMMAND..., such as mcn bench step
 }
 
 mkdir -p "$folder"
+rm -f "$folder"/mcn*.1
 page mcn
