@@ -29,6 +29,10 @@ cp "$package" "$root/tmp/mcn-check/"
 inside apt-get -qq update
 inside apt-get -qq -o Dpkg::Use-Pty=0 install -y --no-install-recommends \
   "/tmp/mcn-check/$(basename "$package")" >/dev/null
+if grep -qF "$PWD/kernels/" "$root/usr/bin/mcn"; then
+  echo "package_check: the command holds the path of the folder that it was built in" >&2
+  exit 1
+fi
 # The machine's image may leave out manual pages: the package is what has to have them.
 inside dpkg -L mcn | grep -q /usr/share/man/man1/mcn-train.1.gz
 inside bash -euc '
