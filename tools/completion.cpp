@@ -123,7 +123,7 @@ _mcn() {{
     case "$path $option $given" in
 {1}    esac
   fi
-  mapfile -t COMPREPLY < <(compgen -W "${{words:-$options}}" -- "$current")
+  COMPREPLY=($(compgen -W "${{words:-$options}}" -- "$current"))
 }}
 complete -F _mcn mcn
 )",
