@@ -27,7 +27,7 @@ inside mkdir -p /tmp/mcn-check
 trap 'inside rm -rf /tmp/mcn-check' EXIT
 cp "$package" "$root/tmp/mcn-check/"
 inside apt-get -qq update
-inside apt-get -qq -o Dpkg::Use-Pty=0 install -y --no-install-recommends \
+inside apt-get -qq -o Dpkg::Use-Pty=0 install -y --reinstall --no-install-recommends \
   "/tmp/mcn-check/$(basename "$package")" >/dev/null
 if grep -qF "$PWD/kernels/" "$root/usr/bin/mcn"; then
   echo "package_check: the command holds the path of the folder that it was built in" >&2
