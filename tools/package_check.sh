@@ -35,13 +35,13 @@ if grep -qF "$PWD/kernels/" "$root/usr/bin/mcn"; then
 fi
 # The machine's image may leave out manual pages: the package is what has to have them.
 inside dpkg -L mcn | grep -q /usr/share/man/man1/mcn-train.1.gz
-inside bash -euc '
+inside bash -euo pipefail -c '
   cd /tmp/mcn-check
   mcn --version
   mcn devices
   mcn synth --out v --classes 2 --train 8 --test 4 --frames 16 --height 64 --width 64
   mcn train --data v --out run --arch r2plus1d_10 --width 0.25 --frames 4 --size 32 --batch 4 --iterations 2 \
-    --bank none
+    --bank none | tail -n 2
   mcn retrieve --data v --checkpoint run/last.safetensors
   . /usr/share/bash-completion/completions/mcn
   COMP_WORDS=(mcn train --method j) COMP_CWORD=3
