@@ -24,6 +24,7 @@ void expect_writable(const std::string& prefix, const std::string& path);
 
 void add_audit(CLI::App& app);
 void add_bench(CLI::App& app);
+void add_bench_decode(CLI::App& bench);
 /// After all others: it knows those that there are then.
 void add_completion(CLI::App& app);
 void add_devices(CLI::App& app);

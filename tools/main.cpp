@@ -39,9 +39,14 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", version_text, "Print version, commit, compiler, libraries and devices, and exit");
   app.require_subcommand(1);
   app.option_defaults()->always_capture_default();
-  for (const auto add : {add_train, add_retrieve, add_embed, add_synth, add_audit, add_gradcheck, add_grad, add_bench,
-                         add_frames, add_inspect, add_devices, add_completion})
-    add(app);
+#ifdef MCN_HAS_DATA
+  for (const auto add : {add_train, add_retrieve, add_embed, add_synth, add_audit}) add(app);
+#endif
+  for (const auto add : {add_gradcheck, add_grad, add_bench}) add(app);
+#ifdef MCN_HAS_DATA
+  for (const auto add : {add_frames, add_inspect}) add(app);
+#endif
+  for (const auto add : {add_devices, add_completion}) add(app);
   try {
     app.parse(argc, argv);
     return flush_results(result_of_action());

@@ -3,9 +3,11 @@
 
 #include <fmt/format.h>
 
-#include "data/versions.h"
 #include "engine/device.h"
 #include "engine/range.h"
+#ifdef MCN_HAS_DATA
+#include "data/versions.h"
+#endif
 
 namespace mcn {
 
@@ -21,8 +23,12 @@ std::string version_text() {
   line("compiler", MCN_COMPILER);
   line("devices", devices);
   line("NVTX", has_nvtx() ? "yes" : "no");
+#ifdef MCN_HAS_DATA
   line("FFmpeg", ffmpeg_versions());
   line("libarchive", libarchive_version());
+#else
+  line("videos", "no: built without MCN_DATA");
+#endif
   text.pop_back();
   return text;
 }
