@@ -20,7 +20,7 @@ expect() {
 [[ $(complete -p mcn) == "complete -F _mcn mcn" ]] || failed=1
 expect train mcn tr
 expect "--help --version" mcn -
-expect "step decode meta" mcn bench ""
+expect meta mcn bench me
 expect --max-open mcn bench decode --max
 expect --objective mcn train --ob
 expect "contrastive joint mcn" mcn train --method ""
