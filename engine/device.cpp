@@ -18,14 +18,26 @@ struct Device {
   std::unique_ptr<Backend> (*make)(int index);  // throws DeviceError where the machine or the build has none
   bool many;                                    // "name:INDEX" is a device too
   const char* description;
+  const char* build;  // empty: not in this build
 };
 
 #ifndef MCN_HAS_CUDA
 std::unique_ptr<Backend> make_cuda_backend_or_say_why(int) {
   fail<DeviceError>("cuda", "this build has no CUDA; configure it with the preset cuda, which needs nvcc");
 }
+#define MCN_CUDA_BUILD ""
 #else
 constexpr auto make_cuda_backend_or_say_why = make_cuda_backend;
+#endif
+
+#ifndef MCN_HAS_SIMT
+std::unique_ptr<Backend> make_simt_backend_or_say_why() {
+  fail<DeviceError>("simt", "this build has no simt; configure it with -DMCN_SIMT=ON");
+}
+#define MCN_SIMT_BUILD ""
+#else
+#define MCN_SIMT_BUILD MCN_CPU_BUILD
+constexpr auto make_simt_backend_or_say_why = make_simt_backend;
 #endif
 
 template <std::unique_ptr<Backend> (*make)()>
@@ -34,11 +46,13 @@ std::unique_ptr<Backend> only(int) {
 }
 
 constexpr Device devices[] = {
-    {"cpu", only<make_cpu_backend>, false, "vectorised kernels and OpenMP on this machine's processor (default)"},
-    {"ref", only<make_ref_backend>, false, "plain loops on one thread: the oracle, slow"},
-    {"cuda", make_cuda_backend_or_say_why, true,
-     "hand-written CUDA kernels on an NVIDIA GPU: the first, or cuda:INDEX"},
-    {"simt", only<make_simt_backend>, false, "the CUDA kernels on the CPU, for testing: slow"}};
+    {"cpu", only<make_cpu_backend>, false, "vectorised kernels and OpenMP on this machine's processor (default)",
+     MCN_CPU_BUILD},
+    {"ref", only<make_ref_backend>, false, "plain loops on one thread: the oracle, slow", "portable"},
+    {"cuda", make_cuda_backend_or_say_why, true, "hand-written CUDA kernels on an NVIDIA GPU: the first, or cuda:INDEX",
+     MCN_CUDA_BUILD},
+    {"simt", only<make_simt_backend_or_say_why>, false, "the CUDA kernels on the CPU, for testing: slow",
+     MCN_SIMT_BUILD}};
 
 // A device and its index: "cuda:1" is the second of them.
 std::pair<const Device&, int> find_device(std::string_view name) {
@@ -75,6 +89,8 @@ std::vector<std::string> device_names() {
 }
 
 std::string device_description(std::string_view name) { return find_device(name).first.description; }
+
+std::string device_build(std::string_view name) { return find_device(name).first.build; }
 
 std::string device_fault(std::string_view name) {
   try {

@@ -14,6 +14,8 @@ Backend& open_device(std::string_view name);
 std::vector<std::string> device_names();
 /// One line on a device. UsageError for an unknown name.
 std::string device_description(std::string_view name);
+/// What this build compiled a device for: instruction sets, or GPU architectures. Empty if the build is without it.
+std::string device_build(std::string_view name);
 /// Why a device cannot be opened here; empty if it can.
 std::string device_fault(std::string_view name);
 /// Bytes that a device can still hand out: its own memory's, or the host's that no process uses.

@@ -109,7 +109,8 @@ void add_audit(CLI::App& app) {
   add_decode_timeout(*command, o->audit.timeout_seconds, "looking into a file");
   command->add_option("--threads", o->audit.threads, "that open and decode; change nothing of the result")
       ->check(CLI::Range(1, 256));
-  command->add_option("--json", o->json, "file for the report as a JSON object; written whole or not at all");
+  command->add_option("--json", o->json, "the report as a JSON object; written whole or not at all")
+      ->type_name(file_type);
   set_action(*command, [o] {
     if (o->subset.empty()) o->subset = named_subset(o->audit.dataset);
     return run_audit(*o);

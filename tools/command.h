@@ -10,6 +10,10 @@ namespace mcn {
 /// Exit codes of the command.
 enum ExitCode : int { ok = 0, check_failed = 1, usage = 2, data = 3, device = 4, non_finite = 5, interrupted = 130 };
 
+/// Types of options whose value is a path: the help shows them, and shells complete them.
+inline constexpr const char* file_type = "FILE";
+inline constexpr const char* folder_type = "FOLDER";
+
 /// Runs `action` if the subcommand was chosen; its result becomes the exit code.
 void set_action(CLI::App& command, std::function<int()> action);
 /// The result of the action that ran.
@@ -20,6 +24,9 @@ void expect_writable(const std::string& prefix, const std::string& path);
 
 void add_audit(CLI::App& app);
 void add_bench(CLI::App& app);
+void add_bench_decode(CLI::App& bench);
+/// After all others: it knows those that there are then.
+void add_completion(CLI::App& app);
 void add_devices(CLI::App& app);
 void add_embed(CLI::App& app);
 void add_frames(CLI::App& app);

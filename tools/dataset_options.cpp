@@ -5,12 +5,14 @@
 
 #include "kernels/error.h"
 #include "tools/choice.h"
+#include "tools/command.h"
 
 namespace mcn {
 
 void add_dataset_options(CLI::App& command, DatasetConfig& c, bool required) {
   CLI::Option* data =
       command.add_option("--data", c.root, required ? "folder of the data set" : "folder of the data set (required)");
+  data->type_name(folder_type);
   if (required) data->required();
   add_choice<DatasetFormat>(command, "--format", c.format,
                             {{"auto", DatasetFormat::automatic},
@@ -21,14 +23,16 @@ void add_dataset_options(CLI::App& command, DatasetConfig& c, bool required) {
                              {"list", DatasetFormat::list}},
                             "of the data set; auto: what its files show it to be");
   command.add_option("--split", c.split, "official split, 1 to 3 (ucf101, hmdb51)")->check(CLI::Range(1, 3));
-  command.add_option("--splits", c.splits_dir,
-                     "folder of the split files, lists or CSV files, if not in the data set's");
+  command
+      .add_option("--splits", c.splits_dir, "folder of the split files, lists or CSV files, if not in the data set's")
+      ->type_name(folder_type);
   const auto files = [&](const char* name, std::vector<std::string>& values, const std::string& what) {
     command
         .add_option(name, values,
                     what +
                         ": CSV files (kinetics), lists of \"PATH LABEL\" lines (list) or shards (webdataset), as in "
                         "shard-{000000..000011}.tar")
+        ->type_name(file_type)
         ->default_str("");
   };
   files("--train-files", c.train_files, "what names or holds the training videos");

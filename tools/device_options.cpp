@@ -1,6 +1,7 @@
 // Names and help texts of the device's options, and their order of effect.
 #include "tools/device_options.h"
 
+#include <fmt/ranges.h>
 #include <omp.h>
 
 #include "engine/device.h"
@@ -9,7 +10,8 @@
 namespace mcn {
 
 void add_device_options(CLI::App& command, DeviceOptions& o) {
-  command.add_option("--device", o.device, "cpu, ref, simt, cuda or cuda:INDEX; mcn devices says which are there");
+  command.add_option("--device", o.device, "or cuda:INDEX; mcn devices says which are there")
+      ->type_name(fmt::format("TEXT:{{{}}}", fmt::join(device_names(), ",")));
   command.add_option("--threads", o.threads, "CPU threads; 0: all cores")->check(CLI::Range(0, 1024));
 }
 

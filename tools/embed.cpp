@@ -11,7 +11,7 @@
 namespace mcn {
 
 void add_embed_options(CLI::App& command, EmbedOptions& o) {
-  command.add_option("--checkpoint", o.checkpoint, "checkpoint of `mcn train`")->required();
+  command.add_option("--checkpoint", o.checkpoint, "checkpoint of `mcn train`")->type_name(file_type)->required();
   command.add_flag("--random-init", o.random_init, "the checkpoint's network with its initial, untrained weights");
   add_dataset_options(command, o.dataset, true);
   command.add_option("--clips", o.embed.clips, "uniform clips a video, whose features are averaged; 1: the middle")
@@ -77,6 +77,7 @@ void add_embed(CLI::App& app) {
   add_embed_options(*command, *options);
   command->add_option("--subset", options->subset, "train or test")->check(CLI::IsMember({"train", "test"}));
   command->add_option("--out", options->out, "safetensors file: features (videos x features, f32), labels (i64)")
+      ->type_name(file_type)
       ->required();
   set_action(*command, [options] { return embed(*options, options->subset, options->out); });
 }

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <thread>
 
+#include "tools/command.h"
 #include "tools/number.h"
 
 namespace mcn {
@@ -23,8 +24,10 @@ int codec_threads() { return std::clamp(static_cast<int>(std::thread::hardware_c
 
 void add_file_options(CLI::App& command, FileConfig& files) {
   files.index_folder = default_index_folder();
-  command.add_option("--index-cache", files.index_folder,
-                     "folder in which the frame indices of videos are kept between runs; \"\": nowhere");
+  command
+      .add_option("--index-cache", files.index_folder,
+                  "folder in which the frame indices of videos are kept between runs; \"\": nowhere")
+      ->type_name(folder_type);
   command.add_option("--max-open", files.max_open, "video files open at a time")->check(CLI::Range(1, 65536));
   add_decode_timeout(command, files.timeout_seconds, "opening a video, or reading a clip of it,");
   add_hwaccel(command, files.cuda);

@@ -38,9 +38,9 @@ void add_frames(CLI::App& app) {
     bool cuda = false;
   };
   auto o = std::make_shared<Options>();
-  command->add_option("video", o->video, "video file")->required();
+  command->add_option("video", o->video, "video file")->type_name(file_type)->required();
   command->add_option("--at", o->at, "frame numbers from 0, in any order, repeats allowed: 0,7,31")->required();
-  command->add_option("--out", o->out, ".npy file; written whole or not at all")->required();
+  command->add_option("--out", o->out, ".npy file; written whole or not at all")->type_name(file_type)->required();
   add_hwaccel(*command, o->cuda);
   set_action(*command, [o] {
     const std::vector<std::int64_t> numbers = frame_numbers(o->at);

@@ -63,8 +63,9 @@ void add_grad(CLI::App& app) {
       ->add_option(
           "--problem", o->problem,
           "model.NAME under torchvision's names; support.x, query.x (N, 3, T, H, W); support.y, query.y (N, i64)")
+      ->type_name(file_type)
       ->required();
-  command->add_option("--out", o->out, "loss.support (K), loss.query (1), grad.NAME")->required();
+  command->add_option("--out", o->out, "loss.support (K), loss.query (1), grad.NAME")->type_name(file_type)->required();
   command->add_option("--inner-steps", o->maml.inner_steps, "K inner SGD steps on support; 0: the query's gradient")
       ->check(CLI::Range(0, 1000));
   command->add_option("--inner-lr", o->maml.inner_lr, "learning rate of the inner steps");

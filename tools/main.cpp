@@ -10,6 +10,7 @@
 #include "engine/range.h"
 #include "tools/command.h"
 #include "tools/interrupt.h"
+#include "tools/version.h"
 
 namespace mcn {
 namespace {
@@ -35,12 +36,17 @@ int run(int argc, char** argv) {
       "in frames; learning rates and probabilities are plain numbers. `mcn COMMAND --help` tells the rest.\n"
       "Exit codes: 0 done, 1 a check failed, 2 usage, 3 data, 4 device or memory, 5 not finite, 130 interrupted.",
       "mcn");
-  app.set_version_flag("--version", "mcn " MCN_VERSION);
+  app.set_version_flag("--version", version_text, "Print version, commit, compiler, libraries and devices, and exit");
   app.require_subcommand(1);
   app.option_defaults()->always_capture_default();
-  for (const auto add : {add_train, add_retrieve, add_embed, add_synth, add_audit, add_gradcheck, add_grad, add_bench,
-                         add_frames, add_inspect, add_devices})
-    add(app);
+#ifdef MCN_HAS_DATA
+  for (const auto add : {add_train, add_retrieve, add_embed, add_synth, add_audit}) add(app);
+#endif
+  for (const auto add : {add_gradcheck, add_grad, add_bench}) add(app);
+#ifdef MCN_HAS_DATA
+  for (const auto add : {add_frames, add_inspect}) add(app);
+#endif
+  for (const auto add : {add_devices, add_completion}) add(app);
   try {
     app.parse(argc, argv);
     return flush_results(result_of_action());

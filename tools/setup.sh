@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Installs what the build needs from Debian 12 or 13: tools/setup.sh [--test] [--check] [--cuda]
-#   --test   also what only the tests need, and real videos from packages, into build-videos
-#   --check  also what the rest of tools/test.sh needs: clang-format, clang-tidy, the fuzzers' compiler, ccache
-#   --cuda   also the disassembler that tools/kernel_report reads CUDA kernels with, into build-cuda/cuda-tools
+# Installs what the build needs from Debian 12 or 13: tools/setup.sh [--test] [--check] [--package] [--cuda]
+#   --test     also what only the tests need, and real videos from packages, into build-videos
+#   --check    also what the rest of tools/test.sh needs: clang-format, clang-tidy, the fuzzers' compiler, ccache
+#   --package  also what a Debian package of the command is made with
+#   --cuda     also the disassembler that tools/kernel_report reads CUDA kernels with, into build-cuda/cuda-tools
 # Does nothing when all is there. Uses sudo when it is not run as root.
 set -euo pipefail
 
@@ -12,8 +13,9 @@ build_packages=(g++ cmake ninja-build pkg-config libbenchmark-dev libboost-conte
 # libomp-dev for its omp.h: clang-tidy cannot read GCC's.
 # clang and its runtime are for the fuzzers; ccache, because two builds share most objects.
 check_packages=(clang-format clang-tidy libomp-dev clang libclang-rt-dev ccache)
-# python3-pip fetches videos.
-test_packages=(ffmpeg python3-pip)
+# python3-pip fetches videos; help2man and zsh, because manual pages and completions are tested.
+test_packages=(ffmpeg python3-pip help2man zsh)
+package_packages=(dpkg-dev help2man)
 
 die() {
   echo "setup: $*" >&2
@@ -30,15 +32,16 @@ for argument; do
       packages+=("${test_packages[@]}")
       ;;
     --check) packages+=("${check_packages[@]}") ;;
+    --package) packages+=("${package_packages[@]}") ;;
     --cuda)
       cuda=true
       packages+=(python3-venv)
       ;;
     --help | -h)
-      sed -n '2,6s/^# //p' "$0"
+      sed -n '2,7s/^# //p' "$0"
       exit 0
       ;;
-    *) die "usage: tools/setup.sh [--test] [--check] [--cuda]" ;;
+    *) die "usage: tools/setup.sh [--test] [--check] [--package] [--cuda]" ;;
   esac
 done
 

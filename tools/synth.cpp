@@ -13,7 +13,7 @@ namespace mcn {
 void add_synth(CLI::App& app) {
   CLI::App* command = app.add_subcommand("synth", "write labelled motion videos as real files, in UCF101's layout");
   auto c = std::make_shared<SynthConfig>();
-  command->add_option("--out", c->out, "folder; must not exist or be empty")->required();
+  command->add_option("--out", c->out, "folder; must not exist or be empty")->type_name(folder_type)->required();
   command->add_option("--classes", c->classes, "bundles of motion, shape and background pattern");
   command->add_option("--train", c->train, "training videos, spread evenly over the classes");
   command->add_option("--test", c->test, "test videos");

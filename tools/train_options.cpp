@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "tools/choice.h"
+#include "tools/command.h"
 #include "tools/file_options.h"
 #include "tools/number.h"
 
@@ -146,13 +147,16 @@ ProfileSteps parse_profile_steps(const std::string& text) {
 void add_train_options(CLI::App& command, TrainOptions& o) {
   command
       .add_option("--config", o.config_file, "TOML file of these settings, without the dashes; the command line wins")
+      ->type_name(file_type)
       ->configurable(false);
   add_dataset_options(command, o.dataset, false);
-  command.add_option(
-      "--out", o.out,
-      "folder of the run: config.toml, metrics.jsonl, last.safetensors; those of an earlier run in it are moved "
-      "to earlier-1 in it unless --resume names a checkpoint in it (required)");
-  command.add_option("--resume", o.resume, "checkpoint to go on from");
+  command
+      .add_option(
+          "--out", o.out,
+          "folder of the run: config.toml, metrics.jsonl, last.safetensors; those of an earlier run in it are moved "
+          "to earlier-1 in it unless --resume names a checkpoint in it (required)")
+      ->type_name(folder_type);
+  command.add_option("--resume", o.resume, "checkpoint to go on from")->type_name(file_type);
   add_device_options(command, o.device);
   add_arithmetic_options(command, o.device);
   command.add_option("--loader-threads", o.config.loader.threads, "threads that decode")->check(CLI::Range(1, 256));

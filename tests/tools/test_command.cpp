@@ -13,18 +13,22 @@ TEST_CASE("help and version are results") {
   CHECK(help.exit_code == 0);
   CHECK(help.err.empty());
   for (const char* word : {"train", "retrieve", "embed", "synth", "audit", "gradcheck", "grad", "bench", "frames",
-                           "inspect", "devices", "Exit codes", "seconds", "pixels"}) {
+                           "inspect", "devices", "completion", "Exit codes", "seconds", "pixels"}) {
     CAPTURE(word);
     CHECK(help.out.find(word) != std::string::npos);
   }
   const auto version = mcn_command({"--version"});
   CHECK(version.exit_code == 0);
   CHECK(version.out.starts_with("mcn "));
+  for (const char* word : {"compiler ", "devices ", "cpu (", "ref (", "simt (", "FFmpeg ", "libavcodec ", "NVTX "}) {
+    CAPTURE(word);
+    CHECK(version.out.find(word) != std::string::npos);
+  }
 }
 
 TEST_CASE("every command has help with its defaults") {
   const std::string name = GENERATE(as<std::string>{}, "train", "retrieve", "embed", "synth", "audit", "gradcheck",
-                                    "grad", "bench", "frames", "inspect", "devices");
+                                    "grad", "bench", "frames", "inspect", "devices", "completion");
   CAPTURE(name);
   const auto help = mcn_command({name, "--help"});
   CHECK(help.exit_code == 0);
@@ -61,6 +65,8 @@ TEST_CASE("usage errors exit with 2 and one line") {
                              {{"synth", "--out", "x", "--seed", "-1"}, {"--seed"}},
                              {{"audit", "--data", "x", "--decode-timeout", "inf"},
                               {"--decode-timeout: expected a number of at least 0, got inf"}},
+                             {{"completion"}, {"shell"}},
+                             {{"completion", "fish"}, {"fish"}},
                              {{"gradcheck", "--seed", "-1"}, {"--seed"}}}));
   CAPTURE(c.arguments);
   const auto result = mcn_command(c.arguments);
