@@ -1,5 +1,4 @@
 // `mcn bench`: the very work of the peers' train_step.py and meta_step.py, timed; one JSON line.
-#include <omp.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -8,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/random.h"
+#include "kernels/parallel.h"
 #include "meta/optimizer.h"
 #include "meta/trainer.h"
 #include "tools/choice.h"
@@ -75,7 +75,7 @@ int measure(const BenchOptions& o, Backend& backend, double multiplications, nlo
   result["peak_rss_gib"] = static_cast<double>(use.ru_maxrss) / (1 << 20);
   result["peak_tensors_gib"] = static_cast<double>(backend.memory().peak) / (1 << 30);
   result["device"] = backend.name();
-  result["threads"] = omp_get_max_threads();
+  result["threads"] = thread_count();
   result["runs"] = o.runs;
   result["loss"] = loss;
   fmt::print("{}\n", result.dump());

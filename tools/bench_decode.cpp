@@ -1,7 +1,6 @@
 // `mcn bench decode`: random clips a second, and whether their frames are the right ones; one JSON line.
 #include <fmt/format.h>
 #include <malloc.h>
-#include <omp.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -20,6 +19,7 @@
 #include "data/video_pool.h"
 #include "engine/random.h"
 #include "engine/tensor.h"
+#include "kernels/parallel.h"
 #include "tools/command.h"
 #include "tools/number.h"
 
@@ -143,12 +143,12 @@ int bench_decode(const DecodeOptions& o) {
   std::mutex mutex;
   // They outlive the threads, so that the curves do not drop when the first of these has nothing left to do.
   std::vector<std::unique_ptr<Backend>> backends(static_cast<std::size_t>(o.threads));
+  set_thread_count(1);  // a kernel at a time on each of the threads below
   const auto start = std::chrono::steady_clock::now();
   {
     std::vector<std::jthread> threads;
     for (int t = 0; t < o.threads; ++t)
       threads.emplace_back([&, t] {
-        omp_set_num_threads(1);
         try {
           const auto& backend = backends[static_cast<std::size_t>(t)] = make_cpu_backend();
           const auto work = [&](std::size_t i) {

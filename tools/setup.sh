@@ -1,21 +1,22 @@
 #!/usr/bin/env bash
-# Installs what the build needs from Debian 12 or 13: tools/setup.sh [--test] [--check] [--package] [--cuda]
+# Installs what the build needs from Debian 12 or 13: tools/setup.sh [--test] [--check] [--package] [--cuda] [--cross]
 #   --test     also what only the tests need, and real videos from packages, into build-videos
 #   --check    also what the rest of tools/test.sh needs: clang-format, clang-tidy, the fuzzers' compiler, ccache
 #   --package  also what a Debian package of the command is made with
 #   --cuda     also the disassembler that tools/kernel_report reads CUDA kernels with, into build-cuda/cuda-tools
+#   --cross    also the compiler and the emulators of tools/cross.sh and tools/levels.sh
 # Does nothing when all is there. Uses sudo when it is not run as root.
 set -euo pipefail
 
 build_packages=(g++ cmake ninja-build pkg-config libbenchmark-dev libboost-context-dev catch2 libcli11-dev
   libfmt-dev nlohmann-json3-dev libavformat-dev libavcodec-dev libswscale-dev libavutil-dev
   libarchive-dev libxxhash-dev)
-# libomp-dev for its omp.h: clang-tidy cannot read GCC's.
 # clang and its runtime are for the fuzzers; ccache, because two builds share most objects.
-check_packages=(clang-format clang-tidy libomp-dev clang libclang-rt-dev ccache)
+check_packages=(clang-format clang-tidy clang libclang-rt-dev ccache)
 # python3-pip fetches videos; help2man and zsh, because manual pages and completions are tested.
 test_packages=(ffmpeg python3-pip help2man zsh)
 package_packages=(dpkg-dev help2man)
+cross_packages=(g++-aarch64-linux-gnu qemu-user-static)
 
 die() {
   echo "setup: $*" >&2
@@ -37,11 +38,12 @@ for argument; do
       cuda=true
       packages+=(python3-venv)
       ;;
+    --cross) packages+=("${cross_packages[@]}") ;;
     --help | -h)
-      sed -n '2,7s/^# //p' "$0"
+      sed -n '2,8s/^# //p' "$0"
       exit 0
       ;;
-    *) die "usage: tools/setup.sh [--test] [--check] [--package] [--cuda]" ;;
+    *) die "usage: tools/setup.sh [--test] [--check] [--package] [--cuda] [--cross]" ;;
   esac
 done
 

@@ -1,5 +1,5 @@
-// The cpu backend: convolutions as indirect matrix products, fused batch normalisation, OpenMP for the rest. Results
-// are the same bits for any number of threads.
+// The cpu backend: convolutions as indirect matrix products, fused batch normalisation, vectorised loops. Results are
+// the same bits for any number of threads.
 #pragma once
 
 #include "kernels/backend.h"
@@ -13,6 +13,7 @@ namespace mcn::cpu {
 class CpuBackend final : public Backend {
  public:
   CpuBackend() : Backend("cpu") {}
+  [[nodiscard]] std::string detail() const override;
 
   void copy_from_host(const void* host, View y) override;
   void copy_to_host(ConstView x, void* host) override;
