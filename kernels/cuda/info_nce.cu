@@ -14,7 +14,8 @@ namespace mcn::MCN_DEVICE_NAMESPACE {
 namespace {
 
 constexpr int block_threads = 128;
-constexpr int least_blocks = 4;  // that a multiprocessor must have room for: left alone, the compiler spills for more
+// That a multiprocessor must have room for: left alone, nvcc spills registers to fit more.
+[[maybe_unused]] constexpr int least_blocks = 4;
 constexpr int tile_anchors = 16;
 constexpr int tile_candidates = 64;
 constexpr int chunk = 32;
