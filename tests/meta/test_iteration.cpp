@@ -19,7 +19,9 @@ TEST_CASE("a graph is not replayed for parameters that lie elsewhere than those 
                   {},
                   same_video(backend, DType::f64, 2)};
   const ObjectiveConfig objective{.temperature = 0.5, .lambda = 0.3};
-  Iteration graph(model, backend, {}, objective, true), plain(model, backend, {}, objective, false);
+  MamlConfig maml;
+  maml.inner_steps = 0;
+  Iteration graph(model, backend, maml, objective, true), plain(model, backend, maml, objective, false);
   const auto loss = [&](Iteration& work, const Tensors& theta) {
     (void)work.start(theta, inputs);
     return work.finish(theta, inputs).query_loss;
