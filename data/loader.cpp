@@ -22,6 +22,9 @@ std::int64_t now_ns() {
       .count();
 }
 
+// Views of videos under way: of the batches ahead, of the one that is used, and of the video that comes next.
+std::size_t most_views(const LoaderConfig& c) { return 2 * (static_cast<std::size_t>((c.ring + 1) * c.batch) + 1); }
+
 /// The two views of one video, or why there are none.
 struct Sample {
   std::int64_t video = 0;
@@ -35,7 +38,7 @@ struct Sample {
 
 struct Loader::Impl {
   Impl(Backend& backend, const LoaderConfig& c)
-      : config(c), pool(c.files.options(), c.files.max_open), ring(backend, view_bytes(c)) {}
+      : config(c), pool(c.files.options(), c.files.max_open), ring(backend, view_bytes(c), most_views(c)) {}
 
   Dataset dataset;
   LoaderConfig config;

@@ -1,4 +1,5 @@
 // Page-locked host buffers that threads fill and a device copies from, each used again only when its copy is over.
+// They are parts of one allocation: to page-lock memory makes a device wait.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +10,7 @@
 
 namespace mcn {
 
-/// Hands out buffers of one size. There are as many as were ever out at a time; all calls are safe from any thread but
+/// Hands out buffers of one size. As many are in use as were ever out at a time; all calls are safe from any thread but
 /// Slot::upload, which is the backend's caller's.
 class HostRing {
   struct State;
@@ -35,11 +36,13 @@ class HostRing {
     mutable Backend::Upload pending_ = Backend::no_upload;
   };
 
-  HostRing(Backend& backend, std::size_t slot_bytes);
+  /// Allocates `slots` buffers. MemoryError if there is no memory.
+  HostRing(Backend& backend, std::size_t slot_bytes, std::size_t slots);
 
-  /// Waits, if need be, for the copy from the buffer that was given back first. DeviceError if there is no memory.
+  /// Waits, if need be, for the copy from the buffer that was given back first. Where all are out, allocates an eighth
+  /// as many once more; MemoryError if there is no memory.
   Slot take();
-  /// Buffers in existence.
+  /// Buffers that have been out.
   [[nodiscard]] std::size_t slots() const;
 
  private:

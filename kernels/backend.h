@@ -149,7 +149,7 @@ class Backend : public ConvKernels,
 
 inline void* Backend::allocate_host(std::size_t bytes) {
   void* p = ::operator new (bytes, std::align_val_t{64}, std::nothrow);
-  if (p == nullptr) fail<DeviceError>("memory", "{}: no {} bytes of host memory are to be had", name(), bytes);
+  if (p == nullptr) fail<MemoryError>("memory", "{}: no {} bytes of host memory are to be had", name(), bytes);
   return p;
 }
 inline void Backend::release_host(void* p) noexcept { ::operator delete (p, std::align_val_t{64}); }

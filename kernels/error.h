@@ -34,6 +34,12 @@ class DeviceError : public Error {
   using Error::Error;
 };
 
+/// Memory that a device, or the host on its behalf, does not have. Exit code 4.
+class MemoryError : public DeviceError {
+ public:
+  using DeviceError::DeviceError;
+};
+
 /// A value that is not finite where training cannot go on. Exit code 5.
 class NonFiniteError : public Error {
  public:

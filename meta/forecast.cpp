@@ -17,7 +17,7 @@ MemoryForecast forecast_memory(const TrainConfig& config, std::int64_t videos) {
     batch.videos.resize(static_cast<std::size_t>(loader.batch));
     std::iota(batch.videos.begin(), batch.videos.end(), 0);
     batch.labels.resize(batch.videos.size());
-    HostRing ring(device.backend(), view_bytes(loader));
+    HostRing ring(device.backend(), view_bytes(loader), 2 * batch.videos.size());
     batch.view_b.residual = loader.residual_view;
     for (BatchView* view : {&batch.view_a, &batch.view_b}) {
       for (std::int64_t i = 0; i < loader.batch; ++i) view->frames.push_back(ring.take());

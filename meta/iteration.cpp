@@ -73,10 +73,13 @@ const IterationOutputs& Iteration::start(const Tensors& theta, const IterationIn
   const Tensors now = tensors_of(inputs);
   std::vector<Shape> shapes;
   for (const Tensor& t : now) shapes.push_back(t.shape());
-  if (!use_graph_ || shapes != shapes_) {
+  std::vector<const void*> addresses;
+  for (const Tensor& t : theta) addresses.push_back(t.view().data);
+  if (!use_graph_ || shapes != shapes_ || addresses != theta_) {
     captured_.reset();
     outputs_ = record(theta, inputs);
     shapes_ = std::move(shapes);
+    theta_ = std::move(addresses);
     return outputs_;
   }
   if (captured_ == nullptr) {

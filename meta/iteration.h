@@ -29,7 +29,8 @@ class Iteration {
   ~Iteration();
 
   /// Starts the work; reads nothing. With a graph: the first iteration with inputs of some shape runs call by call, the
-  /// second is captured, and every later one replays it, so theta's tensors must stay the same, updated in place.
+  /// second is captured, and every later one replays it. That starts again where shapes change or where theta's tensors
+  /// are others: they are to be updated in place.
   /// The result is valid until the next call. UsageError, with use_graph, on a device that has no graphs.
   const IterationOutputs& start(const Tensors& theta, const IterationInputs& inputs);
 
@@ -48,7 +49,8 @@ class Iteration {
   ObjectiveConfig objective_;
   bool use_graph_;
   IterationOutputs outputs_;
-  std::vector<Shape> shapes_;  // of the inputs that outputs_ belong to
+  std::vector<Shape> shapes_;       // of the inputs that outputs_ belong to
+  std::vector<const void*> theta_;  // where theta's tensors lay
   std::unique_ptr<Captured> captured_;
 };
 

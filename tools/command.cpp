@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "engine/atomic_file.h"
-#include "kernels/error.h"
+#include "engine/range.h"
 
 namespace mcn {
 namespace {
@@ -19,6 +19,13 @@ void set_action(CLI::App& command, std::function<int()> action) {
 }
 
 int result_of_action() { return action_result; }
+
+std::string device_message(const DeviceError& error) {
+  std::string message = error.what();
+  if (const std::string range = failed_range(); !range.empty()) message += fmt::format(" (noticed in: {})", range);
+  if (dynamic_cast<const MemoryError*>(&error) != nullptr) message += less_memory;
+  return message;
+}
 
 void expect_writable(const std::string& prefix, const std::string& path) {
   std::error_code error;

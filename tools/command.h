@@ -5,6 +5,8 @@
 #include <functional>
 #include <string>
 
+#include "kernels/error.h"
+
 namespace mcn {
 
 /// Exit codes of the command.
@@ -18,6 +20,12 @@ inline constexpr const char* folder_type = "FOLDER";
 void set_action(CLI::App& command, std::function<int()> action);
 /// The result of the action that ran.
 int result_of_action();
+
+/// What to do about memory that does not suffice: to be added to a message.
+inline constexpr const char* less_memory =
+    "; a smaller --batch, --ring, --frames or --size, or --inner-tape recompute, needs less";
+/// An error of a device in words: with the ranges in which it was noticed, and what to do about too little memory.
+std::string device_message(const DeviceError& error);
 
 /// DataError unless a file can be written at path: long work fails before it starts.
 void expect_writable(const std::string& prefix, const std::string& path);

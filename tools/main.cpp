@@ -7,7 +7,6 @@
 #include <string>
 #include <system_error>
 
-#include "engine/range.h"
 #include "tools/command.h"
 #include "tools/interrupt.h"
 #include "tools/version.h"
@@ -65,14 +64,13 @@ int run(int argc, char** argv) {
   } catch (const DataError& error) {
     return report(error.what(), data);
   } catch (const DeviceError& error) {
-    const std::string range = failed_range();
-    return report(range.empty() ? error.what() : fmt::format("{} (noticed in: {})", error.what(), range), device);
+    return report(device_message(error), device);
   } catch (const NonFiniteError& error) {
     return report(error.what(), non_finite);
   } catch (const Interrupted& error) {
     return report(error.what(), interrupted);
   } catch (const std::bad_alloc&) {
-    return report("[memory] out of memory; shorter, smaller or fewer clips need less", device);
+    return report(fmt::format("[memory] out of memory{}", less_memory), device);
   } catch (const std::filesystem::filesystem_error& error) {
     return report(fmt::format("[files] {}", error.what()), data);
   } catch (const std::exception& error) {

@@ -50,7 +50,7 @@ void* CachingAllocator::allocate(std::size_t bytes) {
   constexpr std::size_t most = std::size_t{64} << 30;  // the sanitizer ends the program where there is too little
   void* p =
       bytes < most ? std::aligned_alloc(alignment, round_up(std::max<std::size_t>(bytes, 1), alignment)) : nullptr;
-  if (p == nullptr) fail<DeviceError>("cpu", "out of memory: {} bytes asked for", bytes);
+  if (p == nullptr) fail<MemoryError>("cpu", "out of memory: {} bytes asked for", bytes);
   return p;
 }
 
@@ -75,7 +75,7 @@ void* CachingAllocator::allocate(std::size_t bytes) {
     }
     if (found != free.end()) return take(found, size);
   }
-  fail<DeviceError>("cpu", "out of memory: {} bytes ({:.2f} GiB) asked for, {} bytes ({:.2f} GiB) in use", bytes,
+  fail<MemoryError>("cpu", "out of memory: {} bytes ({:.2f} GiB) asked for, {} bytes ({:.2f} GiB) in use", bytes,
                     static_cast<double>(bytes) / (1 << 30), in_use_, static_cast<double>(in_use_) / (1 << 30));
 }
 

@@ -18,6 +18,7 @@ class CudaGraph final : public Graph {
   CudaGraph(const CudaGraph&) = delete;
   CudaGraph& operator=(const CudaGraph&) = delete;
   ~CudaGraph() override {
+    use_device(device_);
     (void)cudaStreamSynchronize(stream_);  // a launch may still run
     (void)cudaGraphExecDestroy(exec_);
     (void)cudaGraphDestroy(graph_);
@@ -25,7 +26,10 @@ class CudaGraph final : public Graph {
     (void)cudaDeviceGraphMemTrim(device_);  // what graphs have given back is of use to other graphs only
 #endif
   }
-  void launch() override { check_graph(cudaGraphLaunch(exec_, stream_), "cudaGraphLaunch"); }
+  void launch() override {
+    use_device(device_);
+    check_graph(cudaGraphLaunch(exec_, stream_), "cudaGraphLaunch");
+  }
 
  private:
   // A graph takes its memory when it is made or first runs.
@@ -51,6 +55,7 @@ std::size_t bytes_of(ConstView x) { return static_cast<std::size_t>(x.numel()) *
 std::optional<std::size_t> CudaBackend::free_memory() {
 #if defined(__CUDACC__)
   std::size_t free = 0, total = 0;
+  use_device(device_);
   MCN_CUDA(cudaMemGetInfo(&free, &total));
   return free;
 #else
@@ -108,27 +113,26 @@ void CudaBackend::copy_to_host(ConstView x, void* host) {
 }
 
 void* CudaBackend::allocate_host(std::size_t bytes) {
-  MCN_CUDA(cudaSetDevice(device_));  // a thread's own setting
+  use_device(device_);
   void* p = nullptr;
   const cudaError_t error = cudaMallocHost(&p, bytes);
   if (error == cudaErrorMemoryAllocation) {
     (void)cudaGetLastError();
-    fail<DeviceError>("memory",
-                      "{}: out of page-locked host memory: asked for {:.1f} MiB; a smaller --batch, --ring, --frames "
-                      "or --resize-height and --resize-width need less",
-                      name(), static_cast<double>(bytes) / (1024.0 * 1024.0));
+    fail<MemoryError>("memory", "{}: out of page-locked host memory: asked for {:.1f} MiB", name(),
+                      static_cast<double>(bytes) / (1024.0 * 1024.0));
   }
   check(error, "cudaMallocHost", std::source_location::current());
   return p;
 }
 
 void CudaBackend::release_host(void* p) noexcept {
-  (void)cudaSetDevice(device_);  // a thread's own setting; another GPU would be set up for the call
+  use_device(device_);  // another GPU would be set up for the call
   (void)cudaFreeHost(p);
 }
 
 Backend::Upload CudaBackend::upload(const void* host, View y) {
   count_kernel();
+  use_device(device_);
   const std::lock_guard lock(uploads_mutex_);
   const auto event = [&] {
     if (spare_events_.empty()) return Event();
@@ -158,7 +162,7 @@ void CudaBackend::wait_upload(Upload upload) noexcept {
     if (node.empty()) return;
     event.emplace(std::move(node.mapped()));
   }
-  (void)cudaSetDevice(device_);
+  use_device(device_);
   (void)cudaEventSynchronize(event->get());  // what went wrong in the copy comes out at the next call
   const std::lock_guard lock(uploads_mutex_);
   spare_events_.push_back(std::move(*event));
@@ -193,7 +197,9 @@ GpuProbe probe(int index) {
     (void)cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index);
     (void)cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, index);
     p.capability = 10 * major + minor;
-    cudaError_t error = cudaSetDevice(index);
+    // Before anything else sets the GPU up: threads that wait for it sleep, and leave the processor to the decoders.
+    cudaError_t error = cudaInitDevice(index, cudaDeviceScheduleBlockingSync, cudaInitDeviceFlagsAreValid);
+    if (error == cudaSuccess) error = cudaSetDevice(index);
     if (error == cudaSuccess) error = cuda::find_kernel_image();
     if (error == cudaErrorNoKernelImageForDevice)
       p.has_image = false;
@@ -207,12 +213,7 @@ GpuProbe probe(int index) {
 }  // namespace
 
 std::unique_ptr<Backend> make_cuda_backend(int index) {
-  static int opened = -1;  // the current GPU is a thread's setting: with two, every call would have to set it
-  if (opened >= 0 && opened != index)
-    fail<DeviceError>("cuda", "cuda:{} asked for, but this process computes on cuda:{}; one GPU a process", index,
-                      opened);
   if (const std::string fault = gpu_fault(probe(index)); !fault.empty()) fail<DeviceError>("cuda", "{}", fault);
-  opened = index;
   // Memory that is given back stays with the process: by default it would go back to the driver at every wait.
   cudaMemPool_t pool = nullptr;
   MCN_CUDA(cudaDeviceGetDefaultMemPool(&pool, index));

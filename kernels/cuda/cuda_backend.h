@@ -133,8 +133,12 @@ class CudaBackend final : public Backend {
                   std::span<const View> parameters, std::span<const View> first_moments,
                   std::span<const View> second_moments) override;
 
-  /// Where its kernels go: for events around them.
-  [[nodiscard]] cudaStream_t stream() const { return stream_.get(); }
+  /// Where its kernels go. Its device is from now on the calling thread's: every launch, copy, allocation and record
+  /// asks for the stream, and may come from any thread.
+  [[nodiscard]] cudaStream_t stream() const {
+    use_device(device_);
+    return stream_.get();
+  }
 
   // AugmentKernels
   void augment(const AugmentParams&, std::span<const AugmentClip> clips, ConstView frames, View y) override;

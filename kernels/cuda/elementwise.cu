@@ -92,11 +92,11 @@ __global__ void add_partial_sums_kernel(unsigned count, const double* partial, d
 
 // The sum of a term over whole lists; a and b are lists of one length, b may be a itself.
 template <class Term>
-double sum_of(const Stream& stream, Term term, std::span<const ConstView> a, std::span<const ConstView> b) {
+double sum_of(cudaStream_t stream, Term term, std::span<const ConstView> a, std::span<const ConstView> b) {
   std::int64_t blocks = 0;
   for (const ConstView& x : a) blocks += ceil_div(x.numel(), list_chunk);
   if (blocks == 0) return 0;
-  const DeviceArray<double> partial(stream.get(), blocks + 1);
+  const DeviceArray<double> partial(stream, blocks + 1);
   double* to = partial.get();
   for (std::size_t i = 0; i < a.size();)
     dispatch_float(a[i].dtype, [&]<class T>(T) {
@@ -105,15 +105,15 @@ double sum_of(const Stream& stream, Term term, std::span<const ConstView> a, std
         if (a[i].numel() > 0) list.add({a[i].as<T>(), b[i].as<T>(), a[i].numel()});
       if (list.count == 0) return;
       launch<sum_list_kernel<T, Term>>(
-          stream.get(), {dim3(list.blocks()), dim3(list_block_threads), sizeof(BlockSum<double>)}, list, term, to);
+          stream, {dim3(list.blocks()), dim3(list_block_threads), sizeof(BlockSum<double>)}, list, term, to);
       to += list.blocks();
     });
   double* const sum = partial.get() + blocks;
-  launch<add_partial_sums_kernel>(stream.get(), {dim3(1), dim3(block_threads), sizeof(BlockSum<double>)},
+  launch<add_partial_sums_kernel>(stream, {dim3(1), dim3(block_threads), sizeof(BlockSum<double>)},
                                   static_cast<unsigned>(blocks), partial.get(), sum);
   double value = 0;
-  MCN_CUDA(cudaMemcpyAsync(&value, sum, sizeof value, cudaMemcpyDeviceToHost, stream.get()));
-  stream.synchronize();
+  MCN_CUDA(cudaMemcpyAsync(&value, sum, sizeof value, cudaMemcpyDeviceToHost, stream));
+  MCN_CUDA(cudaStreamSynchronize(stream));
   return value;
 }
 
@@ -163,12 +163,12 @@ void CudaBackend::relu_mask(ConstView y, ConstView g, View out) {
 
 double CudaBackend::dot(std::span<const ConstView> a, std::span<const ConstView> b) {
   count_kernel();
-  return sum_of(stream_, Product{}, a, b);
+  return sum_of(stream(), Product{}, a, b);
 }
 
 bool CudaBackend::all_finite(std::span<const ConstView> x) {
   count_kernel();
-  return sum_of(stream_, NotFinite{}, x, x) == 0;
+  return sum_of(stream(), NotFinite{}, x, x) == 0;
 }
 
 }  // namespace mcn::MCN_DEVICE_NAMESPACE

@@ -130,8 +130,10 @@ void CudaBackend::gemm(bool transpose_a, bool transpose_b, ConstView a, ConstVie
   const bool accumulate = mode == Mode::accumulate;
   dispatch_float(c.dtype, [&]<class T>(T) {
 #if defined(__CUDACC__)
-    if (cublas_ != nullptr)
+    if (cublas_ != nullptr) {
+      use_device(device_);
       return cublas_->run(transpose_a, transpose_b, s.m, s.n, s.k, a.as<T>(), b.as<T>(), c.as<T>(), accumulate);
+    }
 #endif
     FmaTiles<T>::choose(s.m, s.n, [&]<class Tile>(Tile) {
       run_gemm<Tile>(stream(), transpose_a, transpose_b, s, a.as<T>(), b.as<T>(), c.as<T>(), accumulate);

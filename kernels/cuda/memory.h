@@ -7,7 +7,21 @@
 
 namespace mcn::MCN_DEVICE_NAMESPACE {
 
-/// Throws what can be done where memory is not to be had; `asked` says for what. `whose`: the device or what else asks.
+inline int current_device() {
+  int device = 0;
+  MCN_CUDA(cudaGetDevice(&device));
+  return device;
+}
+
+/// Makes a device the calling thread's current one, on which launches, allocations and events are; a new thread's is
+/// device 0. Where that fails, the call that it was for fails too.
+inline void use_device(int device) noexcept {
+  int current = -1;
+  (void)cudaGetDevice(&current);
+  if (current != device) (void)cudaSetDevice(device);
+}
+
+/// Throws that memory is not to be had; `asked` says how much. `whose`: the device or what else asks.
 [[noreturn]] inline void fail_out_of_memory(std::string_view whose, std::string_view asked) {
   std::size_t free = 0, total = 0;
   MCN_CUDA(cudaMemGetInfo(&free, &total));
@@ -23,13 +37,11 @@ namespace mcn::MCN_DEVICE_NAMESPACE {
   free += reserved - used;
 #endif
   constexpr double mib = 1024.0 * 1024.0;
-  fail<DeviceError>("memory",
-                    "{}: out of memory: asked for {}, {:.1f} of {:.1f} MiB are free; a smaller --batch, --frames or "
-                    "--size, or --inner-tape recompute, needs less",
-                    whose, asked, static_cast<double>(free) / mib, static_cast<double>(total) / mib);
+  fail<MemoryError>("memory", "{}: out of memory: asked for {}, {:.1f} of {:.1f} MiB are free", whose, asked,
+                    static_cast<double>(free) / mib, static_cast<double>(total) / mib);
 }
 
-/// Memory in the order of a stream; DeviceError names the size if there is none.
+/// Memory in the order of a stream; MemoryError names the size if there is none.
 inline void* allocate_on(cudaStream_t stream, std::size_t bytes, std::string_view whose) {
   void* p = nullptr;
   const cudaError_t error = cudaMallocAsync(&p, bytes, stream);
@@ -57,16 +69,10 @@ class Stream {
   cudaStream_t stream_ = nullptr;
 };
 
-inline int current_device() {
-  int device = 0;
-  MCN_CUDA(cudaGetDevice(&device));
-  return device;
-}
-
-/// A point in a stream's work.
+/// A point in a stream's work. A thread that waits for it sleeps: one that spins takes a processor from the decoders.
 class Event {
  public:
-  Event() { MCN_CUDA(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming)); }
+  Event() { MCN_CUDA(cudaEventCreateWithFlags(&event_, cudaEventBlockingSync | cudaEventDisableTiming)); }
   Event(Event&& other) noexcept : event_(std::exchange(other.event_, nullptr)) {}
   Event& operator=(Event&& other) noexcept {
     std::swap(event_, other.event_);

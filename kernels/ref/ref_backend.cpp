@@ -24,7 +24,7 @@ void* RefBackend::allocate_impl(std::size_t bytes) {
   void* p = nullptr;
   if (wanted <= std::numeric_limits<std::size_t>::max() - alignment)
     p = std::aligned_alloc(alignment, (wanted + alignment - 1) / alignment * alignment);
-  if (p == nullptr) fail<DeviceError>("ref", "out of memory: cannot allocate {} bytes", bytes);
+  if (p == nullptr) fail<MemoryError>("ref", "out of memory: cannot allocate {} bytes", bytes);
   return p;
 }
 

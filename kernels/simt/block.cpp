@@ -17,6 +17,7 @@
 #include "kernels/error.h"
 #include "kernels/parallel.h"
 #include "kernels/simt/language.h"
+#include "kernels/simt/memory.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
@@ -207,6 +208,7 @@ class BlockRunner {
     blockDim = {size.x, size.y, size.z};
     gridDim = {launch.grid.x, launch.grid.y, launch.grid.z};
     failed_ = nullptr;
+    found_.clear();
     for (unsigned id = 0; id < count; ++id) {
       Thread& thread = threads_[id];
       thread.id = id;
@@ -234,15 +236,39 @@ class BlockRunner {
 
   const std::byte* exchange(const void* value, std::size_t bytes, const std::source_location& where) {
     Thread& thread = *current_;
+    if (const std::size_t lanes = threads_.size() - thread.id / warp_lanes * warp_lanes; lanes < warp_lanes)
+      fail<DeviceError>("simt", "{}: warp operation at {} in a warp of {} lanes, expected {}", here(), text(where),
+                        lanes, warp_lanes);
     auto& slots = warps_[thread.id / warp_lanes].slots[thread.exchanges++ % 2];
     std::memcpy(slots.data() + thread.id % warp_lanes * exchange_bytes, value, bytes);
     wait(State::at_warp_barrier, where);
     return slots.data();
   }
 
-  [[nodiscard]] int lanes_of_warp() const {
-    const std::size_t first = current_->id / warp_lanes * warp_lanes;
-    return static_cast<int>(std::min<std::size_t>(warp_lanes, threads_.size() - first));
+  [[noreturn]] void refuse_mask(unsigned mask, const std::source_location& where) const {
+    fail<DeviceError>("simt", "{}: mask {:#010x} at {}, expected 0xffffffff: every lane takes part", here(), mask,
+                      text(where));
+  }
+
+  [[noreturn]] void refuse_address(const void* p, std::size_t alignment, std::string_view what) const {
+    fail<DeviceError>("simt", "{}: {} at {}, expected a multiple of {} bytes", here(), what, name_of(p), alignment);
+  }
+
+  void check_shared(const void* p, std::size_t bytes, std::string_view what) const {
+    const std::size_t at = shared_offset(p);
+    if (at > launch_->shared_bytes || bytes > launch_->shared_bytes - at)
+      fail<DeviceError>("simt", "{}: {} at {}, expected {} bytes within the block's {} bytes of shared memory", here(),
+                        what, name_of(p), bytes, launch_->shared_bytes);
+  }
+
+  void copy_async(void* to, const void* from, std::size_t bytes, bool inside) {
+    if (bytes != 4 && bytes != 8 && bytes != 16)
+      fail<DeviceError>("simt", "{}: cp.async of {} bytes, expected 4, 8 or 16", here(), bytes);
+    simt::check_aligned(to, bytes, "cp.async writes");
+    simt::check_aligned(from, bytes, "cp.async reads");
+    check_shared(to, bytes, "cp.async writes");
+    if (inside) check_device(from, bytes, "cp.async reads");
+    current_->open.push_back({to, inside ? from : nullptr, bytes});
   }
 
   void* shared_memory(std::size_t bytes) {
@@ -267,6 +293,37 @@ class BlockRunner {
   struct alignas(64) Shared {
     std::byte bytes[64];
   };
+
+  // The running thread, for messages.
+  [[nodiscard]] std::string here() const {
+    return fmt::format("{}, block {}, thread {}", launch_->kernel, text(Index3{blockIdx.x, blockIdx.y, blockIdx.z}),
+                       text(current_->index));
+  }
+
+  // Past the end of shared memory, and far past for what lies before it.
+  [[nodiscard]] std::size_t shared_offset(const void* p) const {
+    return reinterpret_cast<std::uintptr_t>(p) - reinterpret_cast<std::uintptr_t>(shared_.get());
+  }
+
+  // An address in words that are the same in every run.
+  [[nodiscard]] std::string name_of(const void* p) const {
+    constexpr std::size_t past = 4096;  // a store that far past the end was meant for shared memory
+    const bool device = live_range(p).bytes != 0;
+    if (!device && shared_offset(p) < launch_->shared_bytes + past)
+      return fmt::format("byte {} of shared memory", shared_offset(p));
+    return name_of_device_address(p);
+  }
+
+  // A kernel reads the same few allocations again and again: those found are kept until the block ends.
+  void check_device(const void* p, std::size_t bytes, std::string_view what) {
+    const auto holds = [&](const MemoryRange& r) { return r.holds(p, bytes); };
+    if (std::any_of(found_.begin(), found_.end(), holds)) return;
+    const MemoryRange range = live_range(p);
+    if (!holds(range))
+      fail<DeviceError>("simt", "{}: {} at {}, expected {} bytes within one allocation", here(), what,
+                        name_of_device_address(p), bytes);
+    found_.push_back(range);
+  }
 
   // Runs each warp until all its lanes wait for the block or have left; then opens the block's barrier.
   void run_threads() {
@@ -363,6 +420,7 @@ class BlockRunner {
   std::vector<Warp> warps_;
   std::vector<unsigned> warp_order_, lane_order_;
   std::unique_ptr<Shared[]> shared_;
+  std::vector<MemoryRange> found_;
   Thread* current_ = nullptr;
   std::exception_ptr failed_;
 };
@@ -407,11 +465,17 @@ const std::byte* exchange(const void* value, std::size_t bytes, const std::sourc
   return runner().exchange(value, bytes, where);
 }
 
-int lanes_of_warp() { return runner().lanes_of_warp(); }
+void refuse_mask(unsigned mask, const std::source_location& where) { runner().refuse_mask(mask, where); }
+void refuse_address(const void* p, std::size_t alignment, std::string_view what) {
+  runner().refuse_address(p, alignment, what);
+}
+void check_shared(const void* p, std::size_t bytes, std::string_view what) { runner().check_shared(p, bytes, what); }
 
 void* shared_memory(std::size_t bytes) { return runner().shared_memory(bytes); }
 
-void copy_async(void* to, const void* from, std::size_t bytes) { runner().current().open.push_back({to, from, bytes}); }
+void copy_async(void* to, const void* from, std::size_t bytes, bool inside) {
+  runner().copy_async(to, from, bytes, inside);
+}
 
 void commit_copies() {
   Thread& thread = runner().current();

@@ -24,22 +24,6 @@ struct dim3 {
   unsigned x, y, z;
   constexpr dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
 };
-struct alignas(8) float2 {
-  float x, y;
-};
-struct alignas(16) float4 {
-  float x, y, z, w;
-};
-struct alignas(16) double2 {
-  double x, y;
-};
-struct alignas(8) uint2 {
-  unsigned x, y;
-};
-struct alignas(16) uint4 {
-  unsigned x, y, z, w;
-};
-
 constinit inline thread_local uint3 threadIdx{0, 0, 0};
 constinit inline thread_local uint3 blockIdx{0, 0, 0};
 constinit inline thread_local dim3 blockDim{1, 1, 1};
@@ -50,19 +34,20 @@ inline void __syncthreads(const std::source_location& where = std::source_locati
   mcn::simt::wait_block(where);
 }
 
-inline void __syncwarp(unsigned = 0xFFFFFFFFU, const std::source_location& where = std::source_location::current()) {
-  const char none = 0;
-  mcn::simt::exchange(&none, 1, where);
-}
-
 namespace mcn::simt {
 
-// The value that `lane` shows, or the caller's own where that lane lies outside the caller's segment or does not exist.
+/// Every lane takes part in every warp operation of this project: DeviceError for a mask that leaves one out.
+inline void check_mask(unsigned mask, const std::source_location& where) {
+  if (mask != 0xFFFFFFFFU) refuse_mask(mask, where);
+}
+
+// The value that lane `source` shows, or the caller's own where that lane lies outside the caller's segment.
 template <class T>
-T shuffled(T own, int source, bool inside, const std::source_location& where) {
+T shuffled(unsigned mask, T own, int source, bool inside, const std::source_location& where) {
   static_assert(std::is_trivially_copyable_v<T> && sizeof(T) <= exchange_bytes);
+  check_mask(mask, where);
   const std::byte* shown = exchange(&own, sizeof own, where);
-  if (!inside || source >= lanes_of_warp()) return own;
+  if (!inside) return own;
   T value;
   std::memcpy(&value, shown + static_cast<std::size_t>(source) * exchange_bytes, sizeof value);
   return value;
@@ -74,36 +59,43 @@ inline int lane() {
 
 }  // namespace mcn::simt
 
+inline void __syncwarp(unsigned mask = 0xFFFFFFFFU,
+                       const std::source_location& where = std::source_location::current()) {
+  mcn::simt::check_mask(mask, where);
+  const char none = 0;
+  mcn::simt::exchange(&none, 1, where);
+}
 template <class T>
-T __shfl_sync(unsigned, T value, int source, int width = warpSize,
+T __shfl_sync(unsigned lanes, T value, int source, int width = warpSize,
               const std::source_location& where = std::source_location::current()) {
   const int base = mcn::simt::lane() / width * width;
-  return mcn::simt::shuffled(value, base + source % width, true, where);
+  return mcn::simt::shuffled(lanes, value, base + source % width, true, where);
 }
 template <class T>
-T __shfl_xor_sync(unsigned, T value, int mask, int width = warpSize,
+T __shfl_xor_sync(unsigned lanes, T value, int mask, int width = warpSize,
                   const std::source_location& where = std::source_location::current()) {
   const int source = mcn::simt::lane() ^ mask;
-  return mcn::simt::shuffled(value, source, source / width <= mcn::simt::lane() / width, where);
+  return mcn::simt::shuffled(lanes, value, source, source / width <= mcn::simt::lane() / width, where);
 }
 template <class T>
-T __shfl_down_sync(unsigned, T value, unsigned delta, int width = warpSize,
+T __shfl_down_sync(unsigned lanes, T value, unsigned delta, int width = warpSize,
                    const std::source_location& where = std::source_location::current()) {
   const int source = mcn::simt::lane() + static_cast<int>(delta);
-  return mcn::simt::shuffled(value, source, source / width == mcn::simt::lane() / width, where);
+  return mcn::simt::shuffled(lanes, value, source, source / width == mcn::simt::lane() / width, where);
 }
 template <class T>
-T __shfl_up_sync(unsigned, T value, unsigned delta, int width = warpSize,
+T __shfl_up_sync(unsigned lanes, T value, unsigned delta, int width = warpSize,
                  const std::source_location& where = std::source_location::current()) {
   const int source = mcn::simt::lane() - static_cast<int>(delta);
-  return mcn::simt::shuffled(value, source, source >= mcn::simt::lane() / width * width, where);
+  return mcn::simt::shuffled(lanes, value, source, source >= mcn::simt::lane() / width * width, where);
 }
-inline unsigned __ballot_sync(unsigned, int predicate,
+inline unsigned __ballot_sync(unsigned mask, int predicate,
                               const std::source_location& where = std::source_location::current()) {
+  mcn::simt::check_mask(mask, where);
   const bool mine = predicate != 0;
   const std::byte* shown = mcn::simt::exchange(&mine, 1, where);
   unsigned bits = 0;
-  for (int i = 0; i < mcn::simt::lanes_of_warp(); ++i)
+  for (int i = 0; i < warpSize; ++i)
     if (shown[static_cast<std::size_t>(i) * mcn::simt::exchange_bytes] != std::byte{0}) bits |= 1U << i;
   return bits;
 }

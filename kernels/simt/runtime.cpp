@@ -2,84 +2,38 @@
 // before it, and for nothing else.
 #include "kernels/simt/runtime.h"
 
-#include <sys/mman.h>
-
-#include <algorithm>
-#include <cstdlib>
-#include <deque>
 #include <exception>
-#include <functional>
-#include <map>
-#include <mutex>
-#include <new>
-#include <set>
 #include <stdexcept>
-#include <unordered_map>
 #include <utility>
-#include <vector>
+
+#include "kernels/simt/state.h"
+
+using mcn::simt::device;
+using mcn::simt::lock;
+using mcn::simt::put;
+using mcn::simt::result;
+using mcn::simt::run_until;
 
 namespace {
 
-using Work = std::function<void()>;
+thread_local int current_device = 0;
 
-struct Allocation {
-  std::size_t bytes;
-  bool reserved;  // address space only, of dry mode
-};
-
-// One lock for everything: the layer is for testing. Recursive, because work that runs waits for other streams' work.
-std::recursive_mutex& lock() {
-  static std::recursive_mutex mutex;
-  return mutex;
+// Refuses a wait for an event that is a part of a capture, which is then invalid.
+cudaError_t check_captured(const SimtEvent& event) {
+  if (event.capture == nullptr) return mcn::simt::check_capture();
+  for (const SimtStream* stream : device().streams)
+    if (stream->capture != nullptr && stream->capture == event.capture) stream->capture->invalidated = true;
+  return cudaErrorCapturedEvent;
 }
 
 }  // namespace
 
-struct SimtStream {
-  std::deque<Work> queue;
-  unsigned long long put = 0;   // operations ever put on the stream
-  unsigned long long done = 0;  // of those, how many have run
-  bool running = false;
-  SimtGraph* capture = nullptr;
-};
+namespace mcn::simt {
 
-struct SimtEvent {
-  SimtStream* stream = nullptr;  // of the latest record
-  unsigned long long position = 0;
-};
-
-struct SimtGraph {
-  ~SimtGraph();
-  std::vector<Work> work;
-  std::unordered_map<void*, Allocation> memory;  // of its allocations, at fixed addresses as long as it lives
-  std::set<void*> kept;                          // of those, what it does not free
-  // Here every allocation has memory of its own. A GPU's graph uses it again, and holds what is live at a time.
-  std::size_t live = 0;
-  std::size_t held = 0;
-};
-
-struct SimtGraphExec {
-  std::vector<Work> work;
-  bool keeps_memory = false;
-  bool launched = false;
-};
-
-namespace {
-
-struct Device {
-  std::set<SimtStream*> streams;
-  std::unordered_map<void*, Allocation> allocations;
-  std::unordered_map<void*, Allocation> graph_memory;  // freed with the graph
-  std::size_t in_use = 0;
-  std::size_t peak = 0;
-  std::size_t limit = 0;
-  mcn::simt::Order order = mcn::simt::Order::forward;
-  std::set<std::string, std::less<>> kernels;
-  std::string fault;
-  cudaError_t last = cudaSuccess;
-  bool dry = false;
-  std::vector<mcn::simt::LaunchRecord> launches;
-};
+std::recursive_mutex& lock() {
+  static std::recursive_mutex mutex;
+  return mutex;
+}
 
 Device& device() {
   // Never destroyed: streams in other statics may outlive it.
@@ -93,7 +47,11 @@ cudaError_t result(cudaError_t error) {
   return error;
 }
 
-// Runs a stream's operations up to a position. After a fault nothing runs, but everything counts as over.
+cudaError_t fault_of(std::string text) {
+  device().fault = std::move(text);
+  return result(cudaErrorLaunchFailure);
+}
+
 void run_until(SimtStream& stream, unsigned long long position) {
   if (stream.running) return;  // an operation that waits for its own stream: what went before it has run
   stream.running = true;
@@ -111,10 +69,18 @@ void run_until(SimtStream& stream, unsigned long long position) {
   stream.running = false;
 }
 
-cudaError_t put(SimtStream* stream, Work work) {
-  if (stream == nullptr || !device().streams.contains(stream)) return result(cudaErrorInvalidValue);
-  if (stream->capture != nullptr) {
-    stream->capture->work.push_back(std::move(work));
+cudaError_t usable(SimtStream* stream) {
+  if (stream == nullptr || !device().streams.contains(stream)) return cudaErrorInvalidValue;
+  if (stream->device != current_device) return cudaErrorInvalidResourceHandle;
+  if (stream->capture != nullptr && stream->capture->invalidated) return cudaErrorStreamCaptureInvalidated;
+  return cudaSuccess;
+}
+
+cudaError_t put(SimtStream* stream, Work work, const Operands& operands) {
+  if (const cudaError_t error = usable(stream); error != cudaSuccess) return result(error);
+  if (SimtGraph* const capture = stream->capture; capture != nullptr) {
+    if (const cudaError_t error = note_uses(*capture, operands); error != cudaSuccess) return result(error);
+    capture->work.push_back(std::move(work));
     return result(cudaSuccess);
   }
   // Late, but not for ever: the queue holds memory.
@@ -126,52 +92,7 @@ cudaError_t put(SimtStream* stream, Work work) {
   return result(cudaSuccess);
 }
 
-void poison(void* p, const Allocation& allocation) {
-  if (!allocation.reserved) std::memset(p, 0xFF, allocation.bytes);
-}
-
-void give_back(void* p, const Allocation& allocation) {
-  if (allocation.reserved)
-    munmap(p, allocation.bytes);
-  else
-    std::free(p);
-}
-
-void release(void* p) {
-  if (const auto found = device().graph_memory.find(p); found != device().graph_memory.end()) {
-    poison(p, found->second);
-    return;
-  }
-  const auto found = device().allocations.find(p);
-  if (found == device().allocations.end()) throw std::runtime_error("[simt] free of memory that is not allocated");
-  const Allocation allocation = found->second;
-  device().in_use -= allocation.bytes;
-  device().allocations.erase(found);
-  give_back(p, allocation);
-}
-
-// To the byte, so that AddressSanitizer sees the first store past the end; std::aligned_alloc wants whole multiples.
-void* aligned(std::size_t bytes) {
-  constexpr std::size_t alignment = 256;
-  void* memory = nullptr;
-  return posix_memalign(&memory, alignment, bytes) == 0 ? memory : nullptr;
-}
-
-// Addresses without memory behind them: a store or load by mistake is a fault.
-void* reserve(std::size_t bytes) {
-  void* p = mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  return p == MAP_FAILED ? nullptr : p;
-}
-
-}  // namespace
-
-SimtGraph::~SimtGraph() {
-  device().in_use -= held;
-  for (const auto& [p, allocation] : memory) {
-    device().graph_memory.erase(p);
-    give_back(p, allocation);
-  }
-}
+}  // namespace mcn::simt
 
 const char* cudaGetErrorName(cudaError_t error) {
   switch (error) {
@@ -185,8 +106,20 @@ const char* cudaGetErrorName(cudaError_t error) {
       return "cudaErrorInvalidConfiguration";
     case cudaErrorInvalidDevice:
       return "cudaErrorInvalidDevice";
+    case cudaErrorInvalidResourceHandle:
+      return "cudaErrorInvalidResourceHandle";
+    case cudaErrorIllegalState:
+      return "cudaErrorIllegalState";
     case cudaErrorStreamCaptureUnsupported:
       return "cudaErrorStreamCaptureUnsupported";
+    case cudaErrorStreamCaptureInvalidated:
+      return "cudaErrorStreamCaptureInvalidated";
+    case cudaErrorStreamCaptureIsolation:
+      return "cudaErrorStreamCaptureIsolation";
+    case cudaErrorCapturedEvent:
+      return "cudaErrorCapturedEvent";
+    case cudaErrorStreamCaptureWrongThread:
+      return "cudaErrorStreamCaptureWrongThread";
     case cudaErrorNotReady:
       return "cudaErrorNotReady";
     case cudaErrorLaunchFailure:
@@ -207,8 +140,20 @@ const char* cudaGetErrorString(cudaError_t error) {
       return "invalid configuration argument";
     case cudaErrorInvalidDevice:
       return "invalid device ordinal";
+    case cudaErrorInvalidResourceHandle:
+      return "invalid resource handle";
+    case cudaErrorIllegalState:
+      return "the operation cannot be performed in the present state";
     case cudaErrorStreamCaptureUnsupported:
       return "operation not permitted when stream is capturing";
+    case cudaErrorStreamCaptureInvalidated:
+      return "operation failed due to a previous error during capture";
+    case cudaErrorStreamCaptureIsolation:
+      return "dependency created on uncaptured work in another stream";
+    case cudaErrorCapturedEvent:
+      return "operation not permitted on an event last recorded in a capturing stream";
+    case cudaErrorStreamCaptureWrongThread:
+      return "attempt to terminate a thread-local capture sequence from another thread";
     case cudaErrorNotReady:
       return "device not ready";
     case cudaErrorLaunchFailure:
@@ -225,110 +170,34 @@ cudaError_t cudaGetLastError() {
 }
 
 cudaError_t cudaGetDeviceCount(int* count) {
-  *count = 1;
+  const std::lock_guard guard(lock());
+  *count = device().count;
   return cudaSuccess;
 }
 
 cudaError_t cudaGetDevice(int* index) {
-  *index = 0;
+  *index = current_device;
   return cudaSuccess;
 }
 
-cudaError_t cudaSetDevice(int index) { return index == 0 ? cudaSuccess : cudaErrorInvalidDevice; }
+cudaError_t cudaSetDevice(int index) {
+  const std::lock_guard guard(lock());
+  if (index < 0 || index >= device().count) return result(cudaErrorInvalidDevice);
+  current_device = index;
+  return cudaSuccess;
+}
 
 cudaError_t cudaDeviceSynchronize() {
   const std::lock_guard guard(lock());
+  if (const cudaError_t error = mcn::simt::check_capture(); error != cudaSuccess) return result(error);
   for (SimtStream* stream : device().streams) run_until(*stream, stream->put);
   return result(cudaSuccess);
-}
-
-cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
-  const std::lock_guard guard(lock());
-  constexpr std::size_t unlimited = std::size_t{1} << 40;
-  *total = device().limit == 0 ? unlimited : device().limit;
-  *free = *total - std::min(*total, device().in_use);
-  return result(cudaSuccess);
-}
-
-cudaError_t cudaMallocAsync(void** p, std::size_t bytes, cudaStream_t stream) {
-  const std::lock_guard guard(lock());
-  *p = nullptr;
-  if (bytes == 0) return result(cudaSuccess);
-  SimtGraph* const graph = stream != nullptr ? stream->capture : nullptr;
-  // What the device is to hold more than before.
-  const std::size_t more = graph == nullptr ? bytes : std::max(graph->held, graph->live + bytes) - graph->held;
-  const auto fits = [&] { return device().limit == 0 || device().in_use + more <= device().limit; };
-  if (!fits() && stream != nullptr) run_until(*stream, stream->put);  // what it frees may be enough
-  const bool dry = device().dry;
-  void* memory = !fits() ? nullptr : dry ? reserve(bytes) : aligned(bytes);
-  if (memory == nullptr) return result(cudaErrorMemoryAllocation);
-  *p = memory;
-  device().in_use += more;
-  device().peak = std::max(device().peak, device().in_use);
-  const Allocation allocation{bytes, dry};
-  if (graph != nullptr) {
-    graph->live += bytes;
-    graph->held += more;
-    graph->memory[memory] = device().graph_memory[memory] = allocation;
-    graph->kept.insert(memory);
-    return put(stream, [memory, allocation] { poison(memory, allocation); });
-  }
-  poison(memory, allocation);
-  device().allocations[memory] = allocation;
-  return result(cudaSuccess);
-}
-
-cudaError_t cudaFreeAsync(void* p, cudaStream_t stream) {
-  const std::lock_guard guard(lock());
-  if (p == nullptr) return result(cudaSuccess);
-  if (!device().fault.empty()) {  // nothing runs any more, but memory is still given back
-    release(p);
-    return cudaErrorLaunchFailure;
-  }
-  if (stream != nullptr && stream->capture != nullptr) {
-    const auto found = stream->capture->memory.find(p);
-    if (found != stream->capture->memory.end() && stream->capture->kept.erase(p) == 1) {
-      stream->capture->live -= found->second.bytes;
-      return put(stream, [memory = found->first, allocation = found->second] { poison(memory, allocation); });
-    }
-    device().fault = "[simt] a capture frees memory from before it";
-    return result(cudaErrorLaunchFailure);
-  }
-  return put(stream, [p] { release(p); });
-}
-
-cudaError_t cudaMallocHost(void** p, std::size_t bytes) {
-  *p = aligned(bytes == 0 ? 1 : bytes);
-  return *p == nullptr ? cudaErrorMemoryAllocation : cudaSuccess;
-}
-
-cudaError_t cudaFreeHost(void* p) {
-  std::free(p);
-  return cudaSuccess;
-}
-
-cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
-  const std::lock_guard guard(lock());
-  if (bytes == 0) return result(cudaSuccess);
-  return put(stream, [=] {
-    if (!device().dry || kind == cudaMemcpyHostToHost)
-      std::memmove(to, from, bytes);
-    else if (kind == cudaMemcpyDeviceToHost)
-      std::memset(to, 0, bytes);
-  });
-}
-
-cudaError_t cudaMemsetAsync(void* p, int value, std::size_t bytes, cudaStream_t stream) {
-  const std::lock_guard guard(lock());
-  if (bytes == 0) return result(cudaSuccess);
-  return put(stream, [=] {
-    if (!device().dry) std::memset(p, value, bytes);
-  });
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   const std::lock_guard guard(lock());
   *stream = new SimtStream;
+  (*stream)->device = current_device;
   device().streams.insert(*stream);
   return result(cudaSuccess);
 }
@@ -338,6 +207,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   if (stream == nullptr) return result(cudaErrorInvalidValue);
   run_until(*stream, stream->put);
   device().streams.erase(stream);
+  delete stream->capture;
   delete stream;
   return result(cudaSuccess);
 }
@@ -345,7 +215,9 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   const std::lock_guard guard(lock());
   if (stream == nullptr) return result(cudaErrorInvalidValue);
-  if (stream->capture != nullptr) return result(cudaErrorStreamCaptureUnsupported);
+  if (stream->capture != nullptr)
+    return result(mcn::simt::invalidate(*stream->capture, cudaErrorStreamCaptureUnsupported));
+  if (const cudaError_t error = mcn::simt::check_capture(); error != cudaSuccess) return result(error);
   run_until(*stream, stream->put);
   return result(cudaSuccess);
 }
@@ -353,14 +225,22 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
   const std::lock_guard guard(lock());
   if (event == nullptr) return result(cudaErrorInvalidValue);
+  if (const cudaError_t error = mcn::simt::usable(stream); error != cudaSuccess) return result(error);
+  if (event->capture != nullptr && event->capture == stream->capture) return result(cudaSuccess);
+  if (stream->capture != nullptr)
+    return result(mcn::simt::invalidate(*stream->capture, cudaErrorStreamCaptureIsolation));
+  // A GPU would let this stream join the capture; nothing here needs that.
+  if (event->capture != nullptr) return result(check_captured(*event));
   if (event->stream == nullptr) return result(cudaSuccess);
-  return put(stream, [from = event->stream, position = event->position] {
-    if (device().streams.contains(from)) run_until(*from, position);
-  });
+  return put(stream,
+             [from = event->stream, position = event->position] {
+               if (device().streams.contains(from)) run_until(*from, position);
+             },
+             {"cudaStreamWaitEvent", {}, {}});
 }
 
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
-  *event = new SimtEvent;
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
+  *event = new SimtEvent{flags, current_device};
   return cudaSuccess;
 }
 
@@ -371,15 +251,19 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   const std::lock_guard guard(lock());
-  if (event == nullptr || stream == nullptr) return result(cudaErrorInvalidValue);
+  if (event == nullptr) return result(cudaErrorInvalidValue);
+  if (const cudaError_t error = mcn::simt::usable(stream); error != cudaSuccess) return result(error);
+  if (event->device != stream->device) return result(cudaErrorInvalidResourceHandle);
   event->stream = stream;
   event->position = stream->put;
+  event->capture = stream->capture;
   return result(cudaSuccess);
 }
 
 cudaError_t cudaEventQuery(cudaEvent_t event) {
   const std::lock_guard guard(lock());
   if (event == nullptr) return result(cudaErrorInvalidValue);
+  if (const cudaError_t error = check_captured(*event); error != cudaSuccess) return result(error);
   const bool over =
       event->stream == nullptr || !device().streams.contains(event->stream) || event->stream->done >= event->position;
   return over ? result(cudaSuccess) : cudaErrorNotReady;
@@ -388,6 +272,11 @@ cudaError_t cudaEventQuery(cudaEvent_t event) {
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   const std::lock_guard guard(lock());
   if (event == nullptr) return result(cudaErrorInvalidValue);
+  if (const cudaError_t error = check_captured(*event); error != cudaSuccess) return result(error);
+  if ((event->flags & cudaEventBlockingSync) == 0)
+    return mcn::simt::fault_of(
+        "[simt] cudaEventSynchronize: the event is without cudaEventBlockingSync, so that a GPU's"
+        " host thread would spin");
   if (event->stream != nullptr && device().streams.contains(event->stream)) run_until(*event->stream, event->position);
   return result(cudaSuccess);
 }
@@ -395,46 +284,6 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
 // No profiler waits for these.
 cudaError_t cudaProfilerStart() { return cudaSuccess; }
 cudaError_t cudaProfilerStop() { return cudaSuccess; }
-
-cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
-  const std::lock_guard guard(lock());
-  if (stream == nullptr || stream->capture != nullptr) return result(cudaErrorInvalidValue);
-  stream->capture = new SimtGraph;
-  return result(cudaSuccess);
-}
-
-cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
-  const std::lock_guard guard(lock());
-  if (stream == nullptr || stream->capture == nullptr) return result(cudaErrorInvalidValue);
-  *graph = stream->capture;
-  stream->capture = nullptr;
-  return result(cudaSuccess);
-}
-
-cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
-  *exec = new SimtGraphExec{graph->work, !graph->kept.empty()};
-  return cudaSuccess;
-}
-
-cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
-  const std::lock_guard guard(lock());
-  if (exec->launched && exec->keeps_memory) return result(cudaErrorInvalidValue);  // it would allocate over its own
-  exec->launched = true;
-  for (const Work& work : exec->work)
-    if (const cudaError_t error = put(stream, work); error != cudaSuccess) return error;
-  return result(cudaSuccess);
-}
-
-cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
-  delete exec;
-  return cudaSuccess;
-}
-
-cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
-  const std::lock_guard guard(lock());
-  delete graph;
-  return cudaSuccess;
-}
 
 namespace mcn::simt {
 namespace {
@@ -456,15 +305,19 @@ bool fits_a_gpu(const Launch& launch) {
 cudaError_t enqueue(cudaStream_t stream, Launch launch) {
   const std::lock_guard guard(lock());
   if (!fits_a_gpu(launch)) return result(cudaErrorInvalidConfiguration);
-  return put(stream, [launch = std::move(launch)] {
-    if (device().dry) {
-      device().launches.push_back({std::string(launch.kernel), launch.grid, launch.block, launch.shared_bytes});
-      return;
-    }
-    auto& kernels = device().kernels;
-    if (!kernels.contains(launch.kernel)) kernels.emplace(launch.kernel);
-    run_grid(launch, device().order);
-  });
+  const Operands operands{launch.kernel, launch.words, {}};
+  return put(
+      stream,
+      [launch = std::move(launch)] {
+        if (device().dry) {
+          device().launches.push_back({std::string(launch.kernel), launch.grid, launch.block, launch.shared_bytes});
+          return;
+        }
+        auto& kernels = device().kernels;
+        if (!kernels.contains(launch.kernel)) kernels.emplace(launch.kernel);
+        run_grid(launch, device().order);
+      },
+      operands);
 }
 
 std::set<std::string> kernels_run() {
@@ -484,6 +337,10 @@ std::string fault() {
 
 void clear_fault() {
   const std::lock_guard guard(lock());
+  if (!device().fault.empty()) {
+    for (SimtStream* stream : device().streams) run_until(*stream, stream->put);
+    release_freed();
+  }
   device().fault.clear();
   device().last = cudaSuccess;
 }
@@ -491,6 +348,11 @@ void clear_fault() {
 void set_memory_limit(std::size_t bytes) {
   const std::lock_guard guard(lock());
   device().limit = bytes;
+}
+
+void set_device_count(int count) {
+  const std::lock_guard guard(lock());
+  device().count = count;
 }
 
 void set_dry(bool dry) {

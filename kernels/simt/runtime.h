@@ -1,10 +1,18 @@
 // The part of CUDA's runtime that the project calls, on the CPU. Names and meanings are CUDA's own; what CUDA leaves
 // open is taken the hard way: work on a stream happens only when somebody waits for it, and fresh memory holds NaN.
+//
+// What a GPU refuses is refused with its error: a stream or event of a device that is not the thread's current one,
+// and, in a capture, a call that waits or allocates. What a GPU does not notice is a fault (cudaErrorLaunchFailure, its
+// text in fault()): a copy that leaves its allocation, a graph launched after memory that it uses has been freed, a
+// wait that spins. cudaMalloc, cudaFree and cudaMemcpy, which wait for the whole device, are not here: code with them
+// does not compile.
 #pragma once
 
 #include <cstddef>
+#include <cstring>
 #include <set>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "kernels/simt/dry.h"
@@ -17,9 +25,15 @@ enum cudaError_t {
   cudaErrorMemoryAllocation = 2,
   cudaErrorInvalidConfiguration = 9,
   cudaErrorInvalidDevice = 101,
-  cudaErrorStreamCaptureUnsupported = 900,
+  cudaErrorInvalidResourceHandle = 400,
+  cudaErrorIllegalState = 401,
   cudaErrorNotReady = 600,
   cudaErrorLaunchFailure = 719,
+  cudaErrorStreamCaptureUnsupported = 900,
+  cudaErrorStreamCaptureInvalidated = 901,
+  cudaErrorStreamCaptureIsolation = 905,
+  cudaErrorCapturedEvent = 907,
+  cudaErrorStreamCaptureWrongThread = 908,
 };
 enum cudaMemcpyKind { cudaMemcpyHostToHost, cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
 enum cudaStreamCaptureMode { cudaStreamCaptureModeGlobal, cudaStreamCaptureModeThreadLocal };
@@ -30,6 +44,7 @@ using cudaGraph_t = struct SimtGraph*;
 using cudaGraphExec_t = struct SimtGraphExec*;
 
 inline constexpr unsigned cudaStreamNonBlocking = 1;
+inline constexpr unsigned cudaEventBlockingSync = 1;
 inline constexpr unsigned cudaEventDisableTiming = 2;
 
 const char* cudaGetErrorName(cudaError_t error);
@@ -73,6 +88,15 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph);
 
 namespace mcn::simt {
 
+/// Adds the aligned words of an argument of a launch, which may be addresses.
+template <class Arg>
+void add_words(const Arg& arg, std::vector<const void*>& words) {
+  static_assert(std::is_trivially_copyable_v<Arg>);
+  const std::size_t first = words.size();
+  words.resize(first + sizeof arg / sizeof(void*));
+  if (words.size() > first) std::memcpy(&words[first], &arg, (words.size() - first) * sizeof(void*));
+}
+
 /// Puts a launch on a stream. cudaErrorInvalidConfiguration for one that some GPU from sm_80 on would refuse, also in
 /// dry mode: more or fewer blocks, threads or bytes of shared memory than it takes.
 cudaError_t enqueue(cudaStream_t stream, Launch launch);
@@ -88,6 +112,9 @@ void set_order(Order order);
 std::string fault();
 /// Forgets the fault; CUDA would need a new process.
 void clear_fault();
+
+/// How many devices there are: 1 at first. They differ in nothing, and have their memory together.
+void set_device_count(int count);
 
 /// Device memory there is; 0 (at first): as much as the machine has.
 void set_memory_limit(std::size_t bytes);

@@ -73,4 +73,32 @@ TEST_CASE("a graph that keeps memory it allocated cannot run twice") {
   CHECK(kept.to_doubles() == std::vector<double>(5, 1));
 }
 
+TEST_CASE("a graph that uses a tensor which is gone is not launched") {
+  {
+    simt_device::CudaBackend backend("simt");
+    const Tensor y = filled(backend, 0);
+    std::unique_ptr<Graph> graph;
+    {
+      const Tensor x = filled(backend, 1);
+      graph = backend.capture([&] { backend.add(x, y, y); });
+      graph->launch();
+      CHECK(y.to_doubles() == std::vector<double>(5, 1));
+    }
+    CHECK_THROWS_WITH(graph->launch(), ContainsSubstring("add_kernel<double> was captured with 40 bytes of device "
+                                                         "memory, which have been freed since"));
+  }
+  simt::clear_fault();
+}
+
+TEST_CASE("a wait for an upload, and host memory, are refused in a capture") {
+  simt_device::CudaBackend backend("simt");
+  const Tensor x = filled(backend, 1);
+  CHECK_THROWS_WITH(backend.capture([&] { (void)backend.allocate_host(100); }),
+                    ContainsSubstring("CaptureUnsupported"));
+  void* const host = backend.allocate_host(x.bytes());
+  CHECK_THROWS_WITH(backend.capture([&] { (void)backend.upload(host, x); }), ContainsSubstring("CapturedEvent"));
+  backend.release_host(host);
+  CHECK(x.to_doubles() == std::vector<double>(5, 1));
+}
+
 }  // namespace mcn

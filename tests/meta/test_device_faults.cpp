@@ -58,7 +58,7 @@ __global__ void deserted_barrier_kernel() {
 
 }  // namespace
 
-TEST_CASE("out of memory in an inner step says what to lower, loses nothing, and training goes on") {
+TEST_CASE("out of memory in an inner step says what was asked for, loses nothing, and training goes on") {
   TrainConfig c = tiny_config();
   // Iterations before the one that fails: a graph is captured in the second and replayed in the third.
   const auto [graph, done] = GENERATE(table<bool, int>({{false, 2}, {true, 1}, {true, 2}}));
@@ -83,12 +83,11 @@ TEST_CASE("out of memory in an inner step says what to lower, loses nothing, and
     std::string message;
     try {
       trainer.step(batch);
-    } catch (const DeviceError& error) {
+    } catch (const MemoryError& error) {
       message = error.what();
     }
     INFO(message);
-    CHECK_THAT(message, ContainsSubstring("out of memory: asked for") && ContainsSubstring("--batch") &&
-                            ContainsSubstring("--inner-tape recompute"));
+    CHECK_THAT(message, ContainsSubstring("out of memory: asked for") && ContainsSubstring("are free"));
   }
   CHECK(values(trainer) == before);
   CHECK(trainer.iteration() == done);

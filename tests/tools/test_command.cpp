@@ -2,6 +2,7 @@
 #include "engine/device.h"
 #include "tests/catch.h"
 #include "tests/tools/run_command.h"
+#include "tools/command.h"
 
 namespace mcn {
 
@@ -155,6 +156,13 @@ TEST_CASE("bench prints one JSON object in its last line", "[slow]") {
     CAPTURE(key);
     CHECK(step.last_line().find(fmt::format("\"{}\":", key)) != std::string::npos);
   }
+}
+
+TEST_CASE("too little memory is an error with what to do about it, another fault of a device is not") {
+  CHECK(device_message(MemoryError("[memory] cuda: out of memory: asked for 4.0 MiB")) ==
+        "[memory] cuda: out of memory: asked for 4.0 MiB; a smaller --batch, --ring, --frames or --size, or "
+        "--inner-tape recompute, needs less");
+  CHECK(device_message(DeviceError("[cuda] no GPU is found")) == "[cuda] no GPU is found");
 }
 
 }  // namespace mcn

@@ -27,7 +27,7 @@ __device__ void copy_async(void* to, const void* from, bool inside) {
                  "n"(bytes)
                  : "memory");
 #else
-  simt::copy_async(to, inside ? from : nullptr, bytes);
+  simt::copy_async(to, from, bytes, inside);
 #endif
 }
 

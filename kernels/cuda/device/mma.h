@@ -87,6 +87,8 @@ void multiply_add(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2],
 // Four 8 x 8 matrices of 16 bits: lane l shows the address of row l % 8 of matrix l / 8.
 template <bool transposed>
 void load_matrices(unsigned (&r)[4], const void* row) {
+  simt::check_aligned(row, 16, "ldmatrix reads");
+  simt::check_shared(row, 16, "ldmatrix reads");
   const std::byte* slots = simt::exchange(&row, sizeof row, std::source_location::current());
   const int g = simt::lane() / 4;
   const int t = simt::lane() % 4;

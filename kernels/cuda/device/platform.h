@@ -7,6 +7,8 @@
 #include <source_location>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #if defined(__CUDACC__)
 #include <cuda_profiler_api.h>
@@ -80,11 +82,14 @@ void launch(const LaunchOn& on, const Grid& grid, Args... args) {
   kernel<<<grid.blocks, grid.threads, grid.shared_bytes, on.stream>>>(args...);
 #else
   static const std::string name = kernel_name<kernel>();
+  std::vector<const void*> words;
+  (simt::add_words(args, words), ...);
   check_launch(simt::enqueue(on.stream, {name,
                                          {grid.blocks.x, grid.blocks.y, grid.blocks.z},
                                          {grid.threads.x, grid.threads.y, grid.threads.z},
                                          grid.shared_bytes,
-                                         [=] { kernel(args...); }}));
+                                         [=] { kernel(args...); },
+                                         std::move(words)}));
 #endif
   check_launch(cudaGetLastError());
 }
@@ -92,6 +97,7 @@ void launch(const LaunchOn& on, const Grid& grid, Args... args) {
 /// The block's dynamic shared memory as one T. A launch gives sizeof(T) bytes.
 template <class T>
 __device__ T& shared() {
+  static_assert(alignof(T) <= 16);
 #if defined(__CUDACC__)
   extern __shared__ __align__(16) unsigned char dynamic_shared[];
   return *reinterpret_cast<T*>(dynamic_shared);

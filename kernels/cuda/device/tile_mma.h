@@ -171,10 +171,10 @@ struct MmaTile {
       Stored* to = slice.at(Loader::row(pass), Loader::depth(pass));
       const auto& values = fetched[pass].value;
       if constexpr (Loader::width == 4)
-        *reinterpret_cast<Vector<unsigned, 2>*>(to) = {
-            {to_bf16_pair(values[0], values[1]), to_bf16_pair(values[2], values[3])}};
+        store_vector(reinterpret_cast<unsigned*>(to),
+                     Vector<unsigned, 2>{{to_bf16_pair(values[0], values[1]), to_bf16_pair(values[2], values[3])}});
       else if constexpr (Loader::width == 2)
-        *reinterpret_cast<Vector<unsigned, 1>*>(to) = {{to_bf16_pair(values[0], values[1])}};
+        store_vector(reinterpret_cast<unsigned*>(to), Vector<unsigned, 1>{{to_bf16_pair(values[0], values[1])}});
       else
         *to = static_cast<Stored>(to_bf16_pair(values[0], 0));
     }

@@ -16,7 +16,8 @@
 
 namespace mcn::MCN_DEVICE_NAMESPACE {
 
-/// Consecutive values that are read and written at once.
+/// Consecutive values that are read and written at once, by load_vector and store_vector alone: a GPU wants an address
+/// that is a multiple of alignof(Vector).
 template <class T, int count>
 struct alignas(sizeof(T) * count < 16 ? sizeof(T) * count : 16) Vector {
   T value[count];
@@ -24,11 +25,17 @@ struct alignas(sizeof(T) * count < 16 ? sizeof(T) * count : 16) Vector {
 
 template <int count, class T>
 __device__ Vector<T, count> load_vector(const T* from) {
+#if !defined(__CUDACC__)
+  simt::check_aligned(from, alignof(Vector<T, count>), "a vector is read");
+#endif
   return *reinterpret_cast<const Vector<T, count>*>(from);
 }
 
 template <int count, class T>
 __device__ void store_vector(T* to, const Vector<T, count>& vector) {
+#if !defined(__CUDACC__)
+  simt::check_aligned(to, alignof(Vector<T, count>), "a vector is written");
+#endif
   *reinterpret_cast<Vector<T, count>*>(to) = vector;
 }
 

@@ -1,0 +1,29 @@
+// The memory that the simt layer has handed out, by address.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+
+namespace mcn::simt {
+
+/// A piece of memory; empty where there is none.
+struct MemoryRange {
+  const std::byte* begin = nullptr;
+  std::size_t bytes = 0;
+
+  /// Do so many bytes from p on lie in it?
+  [[nodiscard]] bool holds(const void* p, std::size_t count) const {
+    const auto at = reinterpret_cast<std::uintptr_t>(p) - reinterpret_cast<std::uintptr_t>(begin);
+    return at < bytes && count <= bytes - at;
+  }
+};
+
+/// The device allocation that an address lies in and that a stream's work may use now; empty if there is none. For
+/// kernels while they run.
+MemoryRange live_range(const void* p);
+/// "byte 12 of an allocation of 256 bytes", or that it is none of the device's.
+std::string name_of_device_address(const void* p);
+
+}  // namespace mcn::simt
