@@ -1,6 +1,6 @@
 // The cpu backend's kernels over the layers of R(2+1)D-18 on 4 clips of 16 x 112 x 112, and of a small network on 48
 // clips of 8 x 48 x 48. A kernel is verified against ref on a scaled-down shape before it is timed.
-//   OMP_NUM_THREADS=2 build/bench_kernels --benchmark_filter='fprop.*layer1'
+//   taskset -c 0,1 build/bench_kernels --benchmark_filter='fprop.*layer1'
 #include <benchmark/benchmark.h>
 
 #include <cmath>

@@ -1,6 +1,6 @@
 // The four rules of every operator on the cpu backend, at the sizes that MCN uses. An operator's rules are verified
 // against ref in float64 on a small shape before they are timed.
-//   OMP_NUM_THREADS=2 build/bench_operators --benchmark_filter='conv3d.*vjp_dot'
+//   taskset -c 0,1 build/bench_operators --benchmark_filter='conv3d.*vjp_dot'
 #include <benchmark/benchmark.h>
 
 #include <functional>

@@ -34,7 +34,7 @@ std::unique_ptr<Backend> only(int) {
 }
 
 constexpr Device devices[] = {
-    {"cpu", only<make_cpu_backend>, false, "vectorised kernels and OpenMP on this machine's processor (default)"},
+    {"cpu", only<make_cpu_backend>, false, "vectorised kernels on this machine's processor (default)"},
     {"ref", only<make_ref_backend>, false, "plain loops on one thread: the oracle, slow"},
     {"cuda", make_cuda_backend_or_say_why, true,
      "hand-written CUDA kernels on an NVIDIA GPU: the first, or cuda:INDEX"},

@@ -152,7 +152,7 @@ inline void Backend::release_host(void* p) noexcept { ::operator delete (p, std:
 
 /// A new `ref` backend: boring loops in float32 and float64, one thread, never optimised.
 std::unique_ptr<Backend> make_ref_backend();
-/// A new `cpu` backend: vectorised kernels and OpenMP, the same bits for any number of threads.
+/// A new `cpu` backend: vectorised kernels on the threads of kernels/parallel.h, the same bits for any number of threads.
 std::unique_ptr<Backend> make_cpu_backend();
 /// A new `cuda` backend on a GPU, counted from 0; only where the build has nvcc. DeviceError, with the cause, if that
 /// GPU is not there or cannot run this build's kernels.

@@ -1,6 +1,5 @@
 // `mcn bench`: the very work of the peers' train_step.py and meta_step.py, timed; one JSON line.
 #include <malloc.h>
-#include <omp.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -18,6 +17,7 @@
 #include "data/augment.h"
 #include "data/video_pool.h"
 #include "engine/random.h"
+#include "kernels/parallel.h"
 #include "meta/optimizer.h"
 #include "tools/choice.h"
 #include "tools/command.h"
@@ -78,7 +78,7 @@ int measure(const BenchOptions& o, Backend& backend, double multiplications, nlo
   result["peak_rss_gib"] = static_cast<double>(use.ru_maxrss) / (1 << 20);
   result["peak_tensors_gib"] = static_cast<double>(backend.memory().peak) / (1 << 30);
   result["device"] = backend.name();
-  result["threads"] = omp_get_max_threads();
+  result["threads"] = thread_count();
   result["runs"] = o.runs;
   result["loss"] = loss;
   fmt::print("{}\n", result.dump());
@@ -257,12 +257,12 @@ int bench_decode(const DecodeOptions& o) {
   std::mutex mutex;
   // They outlive the threads, so that the curves do not drop when the first of these has nothing left to do.
   std::vector<std::unique_ptr<Backend>> backends(static_cast<std::size_t>(o.threads));
+  set_thread_count(1);  // a kernel at a time on each of the threads below
   const auto start = std::chrono::steady_clock::now();
   {
     std::vector<std::jthread> threads;
     for (int t = 0; t < o.threads; ++t)
       threads.emplace_back([&, t] {
-        omp_set_num_threads(1);
         try {
           const auto& backend = backends[static_cast<std::size_t>(t)] = make_cpu_backend();
           const auto work = [&](std::size_t i) {

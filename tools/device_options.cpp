@@ -1,9 +1,8 @@
 // Names and help texts of the device's options, and their order of effect.
 #include "tools/device_options.h"
 
-#include <omp.h>
-
 #include "engine/device.h"
+#include "kernels/parallel.h"
 #include "tools/choice.h"
 
 namespace mcn {
@@ -23,7 +22,7 @@ void add_arithmetic_options(CLI::App& command, DeviceOptions& o) {
 }
 
 Backend& open(const DeviceOptions& o, DType dtype) {
-  if (o.threads > 0) omp_set_num_threads(o.threads);
+  if (o.threads > 0) set_thread_count(o.threads);
   if (dtype == DType::f64 && o.precision != Precision::fp32)
     fail("precision", "tf32 and bf16 are precisions of float32; leave --precision or --dtype f64 out");
   Backend& backend = open_device(o.device);

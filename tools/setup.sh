@@ -8,9 +8,8 @@ set -euo pipefail
 build_packages=(g++ cmake ninja-build pkg-config libbenchmark-dev libboost-context-dev catch2 libcli11-dev
   libfmt-dev nlohmann-json3-dev libavformat-dev libavcodec-dev libswscale-dev libavutil-dev
   libarchive-dev libxxhash-dev)
-# libomp-dev for its omp.h: clang-tidy cannot read GCC's.
 # python3-pip fetches videos; clang and its runtime are for the fuzzers; ccache, because two builds share most objects.
-test_packages=(ffmpeg clang-format clang-tidy libomp-dev python3-pip clang libclang-rt-dev ccache)
+test_packages=(ffmpeg clang-format clang-tidy python3-pip clang libclang-rt-dev ccache)
 
 die() {
   echo "setup: $*" >&2

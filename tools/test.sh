@@ -22,9 +22,6 @@ esac
 
 jobs=$(tools/jobs.sh)
 
-# Tests run side by side: threads that spin while they wait would take the cores from one another.
-export OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive
-
 # The builds with and without CUDA share all objects but one; inside the tree, so that a clean clone compiles everything.
 export CMAKE_CXX_COMPILER_LAUNCHER=ccache CCACHE_DIR=$PWD/build/ccache CCACHE_NOHASHDIR=true CCACHE_BASEDIR=$PWD
 

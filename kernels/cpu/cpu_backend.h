@@ -1,5 +1,5 @@
-// The cpu backend: convolutions as indirect matrix products, fused batch normalisation, OpenMP for the rest. Results
-// are the same bits for any number of threads.
+// The cpu backend: convolutions as indirect matrix products, fused batch normalisation, vectorised loops. Results are
+// the same bits for any number of threads.
 #pragma once
 
 #include "kernels/backend.h"

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "kernels/error.h"
+#include "kernels/parallel.h"
 #include "kernels/simt/language.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -385,9 +386,8 @@ void run_grid(const Launch& launch, Order order) {
   std::exception_ptr failed;
   std::mutex mutex;
   std::atomic<bool> stop{false};
-#pragma omp parallel for schedule(dynamic)
-  for (std::int64_t i = 0; i < static_cast<std::int64_t>(blocks); ++i) {
-    if (stop) continue;
+  run_parallel(static_cast<std::int64_t>(blocks), [&](std::int64_t i, std::int64_t) {
+    if (stop) return;
     const unsigned id = ids[static_cast<std::size_t>(i)];
     const Index3 block{id % launch.grid.x, id / launch.grid.x % launch.grid.y, id / launch.grid.x / launch.grid.y};
     try {
@@ -397,7 +397,7 @@ void run_grid(const Launch& launch, Order order) {
       if (!failed) failed = std::current_exception();
       stop = true;
     }
-  }
+  });
   if (failed) std::rethrow_exception(failed);
 }
 

@@ -25,7 +25,7 @@ struct Launch {
   std::function<void()> body;
 };
 
-/// Runs every block of a launch, blocks side by side on OpenMP's threads, each with its shared memory poisoned (0xFF
+/// Runs every block of a launch, blocks side by side on the threads of run_parallel, each with its shared memory poisoned (0xFF
 /// bytes: NaN). Throws DeviceError, naming the kernel, block and thread, for a barrier that not every thread of the
 /// block reaches, a warp operation that not every lane of the warp reaches, and copies that nobody waited for.
 void run_grid(const Launch&, Order);

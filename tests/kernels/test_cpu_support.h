@@ -1,8 +1,6 @@
 // Buffers between guard zones, filled from a seed, and their comparison: what every test of the cpu kernels needs.
 #pragma once
 
-#include <omp.h>
-
 #include <cmath>
 #include <cstring>
 #include <functional>
@@ -11,6 +9,7 @@
 #include <vector>
 
 #include "kernels/backend.h"
+#include "kernels/parallel.h"
 #include "tests/catch.h"
 
 namespace mcn::test {
@@ -96,8 +95,8 @@ inline Backend& ref() {
 /// Restores the number of threads.
 class Threads {
  public:
-  explicit Threads(int n) : before_(omp_get_max_threads()) { omp_set_num_threads(n); }
-  ~Threads() { omp_set_num_threads(before_); }
+  explicit Threads(int n) : before_(thread_count()) { set_thread_count(n); }
+  ~Threads() { set_thread_count(before_); }
   Threads(const Threads&) = delete;
   Threads& operator=(const Threads&) = delete;
 

@@ -1,10 +1,9 @@
 // Assertions over the checks, and the cases taken from the layers of R(2+1)D-18.
 #include "tests/ops/harness.h"
 
-#include <omp.h>
-
 #include "benchmarks/shapes.h"
 #include "engine/device.h"
+#include "kernels/parallel.h"
 #include "tests/catch.h"
 #include "tests/ops/guarded_backend.h"
 #include "tests/simt/orders.h"
@@ -126,8 +125,8 @@ std::vector<GradcheckCase> odd_shapes() {
   return cases;
 }
 
-Threads::Threads(int count) : before_(omp_get_max_threads()) { omp_set_num_threads(count); }
-Threads::~Threads() { omp_set_num_threads(before_); }
+Threads::Threads(int count) : before_(thread_count()) { set_thread_count(count); }
+Threads::~Threads() { set_thread_count(before_); }
 
 void compare_with_ref(const std::string& device, const GradcheckCase& c) {
   INFO(c.name() << " on " << device);

@@ -25,7 +25,7 @@ std::vector<GradcheckCase> layer_others();
 /// Shapes that the network has not: odd extents, extents of one, odd channels.
 std::vector<GradcheckCase> odd_shapes();
 
-/// Sets the number of OpenMP threads, and sets it back.
+/// Sets the number of the kernels' threads, and sets it back.
 class Threads {
  public:
   explicit Threads(int count);
