@@ -9,6 +9,8 @@
 #include <new>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "kernels/augment.h"
 #include "kernels/batch_norm.h"
@@ -64,6 +66,8 @@ class Backend : public ConvKernels,
 
   /// The name that --device takes.
   [[nodiscard]] const std::string& name() const { return name_; }
+  /// What else tells one such device from another; empty on most.
+  [[nodiscard]] virtual std::string detail() const { return {}; }
 
   /// Memory aligned to 64 bytes, uninitialised; DeviceError names the size if there is none. bytes may be 0.
   void* allocate(std::size_t bytes) {
@@ -152,8 +156,15 @@ inline void Backend::release_host(void* p) noexcept { ::operator delete (p, std:
 
 /// A new `ref` backend: boring loops in float32 and float64, one thread, never optimised.
 std::unique_ptr<Backend> make_ref_backend();
-/// A new `cpu` backend: vectorised kernels on the threads of kernels/parallel.h, the same bits for any number of threads.
+/// A new `cpu` backend: vectorised kernels on the threads of kernels/parallel.h, the same bits for any number of
+/// threads. Of the highest level of the instruction set that the processor has, or of the one that the environment
+/// variable MCN_CPU_ISA names; DeviceError if the processor lacks it. Two levels may round differently.
 std::unique_ptr<Backend> make_cpu_backend();
+/// Of one of cpu_levels().
+std::unique_ptr<Backend> make_cpu_backend(std::string_view level);
+/// The levels that the cpu kernels are compiled for and the processor has, the highest first: v4, v3 and v2 of x86-64,
+/// "generic" on any other processor.
+std::vector<std::string> cpu_levels();
 /// A new `cuda` backend on a GPU, counted from 0; only where the build has nvcc. DeviceError, with the cause, if that
 /// GPU is not there or cannot run this build's kernels.
 std::unique_ptr<Backend> make_cuda_backend(int index);

@@ -34,7 +34,9 @@ constexpr std::chrono::microseconds patience{30};
 void futex_wait(Word& word, std::uint32_t expected) {
   syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, expected, nullptr, nullptr, 0);
 }
-void futex_wake(Word& word, int threads) { syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, threads, nullptr, nullptr, 0); }
+void futex_wake(Word& word, int threads) {
+  syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, threads, nullptr, nullptr, 0);
+}
 
 void pause() {
 #if defined(__x86_64__)
@@ -70,7 +72,8 @@ class Pool {
         threads_.emplace_back([this, slot] { work(slot); });
       } catch (const std::system_error& e) {
         stop();
-        fail<DeviceError>("threads", "the system gives {} of {} threads: {}", slot, threads + 1, e.code().message());
+        fail<DeviceError>("threads", "expected {} of them, the system allows {}: {}", threads + 1, slot,
+                          e.code().message());
       }
   }
   Pool(const Pool&) = delete;

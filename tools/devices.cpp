@@ -1,5 +1,5 @@
 // `mcn devices`: what this build can compute on.
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "engine/device.h"
 #include "tools/command.h"
@@ -11,7 +11,11 @@ void add_devices(CLI::App& app) {
   set_action(*command, [] {
     for (const std::string& name : device_names()) {
       const std::string fault = device_fault(name);
-      fmt::print("{:<6} {}{}\n", name, device_description(name), fault.empty() ? "" : "; not here: " + fault);
+      std::string detail = fault.empty() ? open_device(name).detail() : "";
+      if (name == "cpu" && fault.empty())
+        detail += fmt::format(" (MCN_CPU_ISA takes {})", fmt::join(cpu_levels(), ", "));
+      fmt::print("{:<6} {}{}{}\n", name, device_description(name), detail.empty() ? "" : "; here: " + detail,
+                 fault.empty() ? "" : "; not here: " + fault);
     }
     return ok;
   });

@@ -233,8 +233,8 @@ int train(const TrainOptions& o, const std::string& resolved) {
   IterationLog metrics(out / "metrics.jsonl", first);
   BadVideos bad(out / "bad_videos.jsonl", dataset, first);
   fmt::print("{}\n", resolved);
-  fmt::print("{} videos of {} classes, device {}, {} parameters\n", dataset.videos.size(), dataset.classes.size(),
-             backend.name(), [&] {
+  fmt::print("{} videos of {} classes, device {}{}, {} parameters\n", dataset.videos.size(), dataset.classes.size(),
+             backend.name(), backend.detail().empty() ? "" : " (" + backend.detail() + ")", [&] {
                std::int64_t n = 0;
                for (const Tensor& t : trainer.state().theta) n += t.numel();
                return n;

@@ -1,4 +1,4 @@
-// The cpu backend's copies.
+// The cpu backend's copies, and how a level of it is made.
 #include "kernels/cpu/cpu_backend.h"
 
 #include <cstring>
@@ -35,8 +35,22 @@ void CpuBackend::copy(ConstView x, View y) {
   if (x.data != y.data) copy_bytes(x.data, y.data, bytes_of(y));
 }
 
+#define MCN_TEXT_OF(x) #x
+#define MCN_TEXT(x) MCN_TEXT_OF(x)
+std::string CpuBackend::detail() const {
+#if defined(__x86_64__)
+  const std::string level = "x86-64-" MCN_TEXT(MCN_CPU_LEVEL);
+#else
+  const std::string level = MCN_TEXT(MCN_CPU_LEVEL);
+#endif
+  return fmt::format("{} kernels, {} threads", level, thread_count());
+}
+
 }  // namespace cpu
-
-std::unique_ptr<Backend> make_cpu_backend() { return std::make_unique<cpu::CpuBackend>(); }
-
 }  // namespace mcn
+
+// All that the rest of the program sees of this level: its object file makes every other symbol local (CMakeLists.txt).
+#define MCN_FACTORY_OF(level) mcn_make_cpu_backend_##level
+#define MCN_FACTORY(level) MCN_FACTORY_OF(level)
+extern "C" mcn::Backend* MCN_FACTORY(MCN_CPU_LEVEL)();
+extern "C" mcn::Backend* MCN_FACTORY(MCN_CPU_LEVEL)() { return new mcn::cpu::CpuBackend(); }

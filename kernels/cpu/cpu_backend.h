@@ -13,6 +13,7 @@ namespace mcn::cpu {
 class CpuBackend final : public Backend {
  public:
   CpuBackend() : Backend("cpu") {}
+  [[nodiscard]] std::string detail() const override;
 
   void copy_from_host(const void* host, View y) override;
   void copy_to_host(ConstView x, void* host) override;

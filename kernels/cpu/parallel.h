@@ -33,8 +33,7 @@ void parallel_slots(std::int64_t n, F&& f) {
 /// Calls f(begin, end) for blocks of `grain` that cover [0, n). f must not throw.
 template <class F>
 void parallel_blocks(std::int64_t n, std::int64_t grain, F&& f) {
-  run_parallel(ceil_div(n, grain),
-               [&](std::int64_t b, std::int64_t) { f(b * grain, std::min(n, (b + 1) * grain)); });
+  run_parallel(ceil_div(n, grain), [&](std::int64_t b, std::int64_t) { f(b * grain, std::min(n, (b + 1) * grain)); });
 }
 
 /// Rows of `columns` elements that make one block of elementwise work.

@@ -59,9 +59,12 @@ TEST_CASE("cpu convolutions let NaN through", "[cpu][conv]") {
   const shapes::ConvCase c{"NaN", {1, 2, 4, 4, 5}, {6, 1, 3, 3, 5}, {{1, 1, 1}, {0, 1, 1}}};
   Buffers b{{DType::f32, c.x, 1}, {DType::f32, c.w, 2}, {DType::f32, c.y(), 3}};
   b[0].set(5 * 5 + 2, std::nan(""));
-  cpu().conv3d_fprop(c.params, b[0], b[1], b[2], Mode::overwrite);
-  CHECK(std::isnan(b[2].at(5 * 6)));
-  CHECK(std::isfinite(b[2].at(15 * 6)));
+  for (const auto& cpu : cpu_of_every_level()) {
+    INFO(cpu->detail());
+    cpu->conv3d_fprop(c.params, b[0], b[1], b[2], Mode::overwrite);
+    CHECK(std::isnan(b[2].at(5 * 6)));
+    CHECK(std::isfinite(b[2].at(15 * 6)));
+  }
 }
 
 }  // namespace

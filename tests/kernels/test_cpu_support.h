@@ -9,8 +9,9 @@
 #include <vector>
 
 #include "kernels/backend.h"
-#include "kernels/parallel.h"
 #include "tests/catch.h"
+#include "tests/cpu_levels.h"
+#include "tests/threads.h"
 
 namespace mcn::test {
 
@@ -83,53 +84,40 @@ inline double error_of(const Guarded& got, const Guarded& expected) {
 /// Rounding of sums of up to some ten thousand terms, against the largest value of the result.
 inline double tolerance(DType t) { return t == DType::f32 ? 2e-5 : 1e-12; }
 
-inline Backend& cpu() {
-  static const auto backend = make_cpu_backend();
-  return *backend;
-}
 inline Backend& ref() {
   static const auto backend = make_ref_backend();
   return *backend;
 }
 
-/// Restores the number of threads.
-class Threads {
- public:
-  explicit Threads(int n) : before_(thread_count()) { set_thread_count(n); }
-  ~Threads() { set_thread_count(before_); }
-  Threads(const Threads&) = delete;
-  Threads& operator=(const Threads&) = delete;
-
- private:
-  int before_;
-};
-
 using Buffers = std::vector<Guarded>;
 
-/// Runs `kernel` on the reference and on cpu with 1, 2 and 3 threads, each on its own copy of `buffers`: the results
-/// must agree, be the same bits for every number of threads, and leave the guards alone.
+/// Runs `kernel` on the reference and on every level of cpu with 1, 2 and 3 threads, each on its own copy of `buffers`:
+/// the results must agree, be the same bits for every number of threads, and leave the guards alone.
 inline void check_kernel(const std::string& name, const Buffers& buffers, double bar,
                          const std::function<void(Backend&, Buffers&)>& kernel) {
   INFO(name);
   Buffers expected = buffers;
   kernel(ref(), expected);
-  Buffers first;
-  for (int threads = 1; threads <= 3; ++threads) {
-    const Threads scope(threads);
-    INFO("threads " << threads);
-    Buffers got = buffers;
-    const std::int64_t calls = cpu().kernel_calls();
-    kernel(cpu(), got);
-    CHECK(cpu().kernel_calls() > calls);
-    for (std::size_t b = 0; b < got.size(); ++b) {
-      INFO("buffer " << b);
-      CHECK(got[b].guards_intact());
-      const double error = error_of(got[b], expected[b]);
-      INFO("error " << error << ", bar " << bar);
-      CHECK(error <= bar);
-      if (threads > 1) CHECK(got[b].same_bits(first[b]));
+  for (const auto& cpu : cpu_of_every_level()) {
+    INFO(cpu->detail());
+    Buffers first;
+    for (int threads = 1; threads <= 3; ++threads) {
+      const Threads scope(threads);
+      INFO("threads " << threads);
+      Buffers got = buffers;
+      const std::int64_t calls = cpu->kernel_calls();
+      kernel(*cpu, got);
+      CHECK(cpu->kernel_calls() > calls);
+      for (std::size_t b = 0; b < got.size(); ++b) {
+        INFO("buffer " << b);
+        CHECK(got[b].guards_intact());
+        const double error = error_of(got[b], expected[b]);
+        INFO("error " << error << ", bar " << bar);
+        CHECK(error <= bar);
+        if (threads > 1) CHECK(got[b].same_bits(first[b]));
+      }
+      if (threads == 1) first = std::move(got);
     }
-    if (threads == 1) first = std::move(got);
   }
 }
 

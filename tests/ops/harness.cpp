@@ -3,10 +3,11 @@
 
 #include "benchmarks/shapes.h"
 #include "engine/device.h"
-#include "kernels/parallel.h"
 #include "tests/catch.h"
+#include "tests/cpu_levels.h"
 #include "tests/ops/guarded_backend.h"
 #include "tests/simt/orders.h"
+#include "tests/threads.h"
 
 namespace mcn::test {
 namespace {
@@ -125,17 +126,17 @@ std::vector<GradcheckCase> odd_shapes() {
   return cases;
 }
 
-Threads::Threads(int count) : before_(thread_count()) { set_thread_count(count); }
-Threads::~Threads() { set_thread_count(before_); }
+namespace {
 
-void compare_with_ref(const std::string& device, const GradcheckCase& c) {
-  INFO(c.name() << " on " << device);
-  Backend& backend = open_device(device);
+// In both dtypes: `each` gives run() every way that must have the same bits.
+void compare_with_ref(Backend& backend, const GradcheckCase& c,
+                      const std::function<void(const std::function<void(const std::string&)>& run)>& each) {
+  INFO(c.name() << " on " << backend.name() << " " << backend.detail());
   const GradcheckValues expected = run_rules(c, open_device("ref"), DType::f64, seed);
   for (const DType dtype : {DType::f64, DType::f32}) {
     INFO(name_of(dtype));
     std::optional<GradcheckValues> first;
-    const auto run = [&](const std::string& how) {
+    each([&](const std::string& how) {
       INFO(how);
       GuardedBackend guarded(backend);
       const GradcheckValues actual = run_rules(c, guarded, dtype, seed);
@@ -146,25 +147,39 @@ void compare_with_ref(const std::string& device, const GradcheckCase& c) {
         first = actual;
         require_ok(compare_rules(c, dtype, actual, expected));
       }
-    };
-    if (device == "simt") {
-      // Whatever the order, the addresses are the same: AddressSanitizer learns nothing from more than one.
+    });
+  }
+}
+
+}  // namespace
+
+void compare_with_ref(const std::string& device, const GradcheckCase& c) {
+  if (device == "simt") {
+    // Whatever the order, the addresses are the same: AddressSanitizer learns nothing from more than one.
 #if defined(__SANITIZE_ADDRESS__)
-      const simt::Order orders[] = {simt::Order::shuffled};
+    const simt::Order orders[] = {simt::Order::shuffled};
 #else
-      const auto& orders = every_order;
+    const auto& orders = every_order;
 #endif
+    return compare_with_ref(open_device(device), c, [&](const auto& run) {
       for (const simt::Order o : orders) {
         const ThreadOrder order(o);
         run(fmt::format("order {}", static_cast<int>(o)));
       }
-    } else {
-      for (int count = 1; count <= 3; ++count) {
+    });
+  }
+  const auto with_threads = [&](Backend& backend, std::initializer_list<int> counts) {
+    compare_with_ref(backend, c, [&](const auto& run) {
+      for (const int count : counts) {
         const Threads threads(count);
         run(fmt::format("{} threads", count));
       }
-    }
-  }
+    });
+  };
+  if (device != "cpu") return with_threads(open_device(device), {1, 2, 3});
+  with_threads(open_device(device), {1, 2, 3, 7});
+  for (const auto& cpu : cpu_of_every_level())
+    if (cpu->detail() != open_device(device).detail()) with_threads(*cpu, {2});
 }
 
 }  // namespace mcn::test

@@ -25,20 +25,9 @@ std::vector<GradcheckCase> layer_others();
 /// Shapes that the network has not: odd extents, extents of one, odd channels.
 std::vector<GradcheckCase> odd_shapes();
 
-/// Sets the number of the kernels' threads, and sets it back.
-class Threads {
- public:
-  explicit Threads(int count);
-  ~Threads();
-  Threads(const Threads&) = delete;
-  Threads& operator=(const Threads&) = delete;
-
- private:
-  int before_;
-};
-
 /// A case on a backend, behind guard zones, in both dtypes: equal to `ref`, and the same bits whatever runs beside or
-/// before what: cpu with 1, 2 and 3 threads, simt in each order of a block's threads.
+/// before what: simt in each order of a block's threads, the others with several numbers of threads; cpu on every level
+/// that the processor has.
 void compare_with_ref(const std::string& device, const GradcheckCase& c);
 
 }  // namespace mcn::test

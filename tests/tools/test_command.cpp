@@ -126,6 +126,7 @@ TEST_CASE("devices are listed with a line each") {
   const auto result = mcn_command({"devices"});
   CHECK(result.exit_code == 0);
   for (const std::string& name : device_names()) CHECK(result.out.find(name + " ") != std::string::npos);
+  CHECK(result.out.find(open_device("cpu").detail()) != std::string::npos);
 }
 
 TEST_CASE("gradcheck prints a table and passes") {
