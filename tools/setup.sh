@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Installs what the build needs from Debian 12 or Ubuntu 24.04: tools/setup.sh [--test] [--cuda]
+# Installs what the build needs from Debian 12 or Ubuntu 24.04: tools/setup.sh [--test] [--cuda] [--cross]
 #   --test  also what only the tests need, and real videos from packages, into build-videos
 #   --cuda  also the disassembler that tools/kernel_report reads CUDA kernels with, into build-cuda/cuda-tools
+#   --cross also the compiler and the emulators of tools/cross.sh and tools/levels.sh
 # Does nothing when all is there. Uses sudo when it is not run as root.
 set -euo pipefail
 
@@ -10,6 +11,8 @@ build_packages=(g++ cmake ninja-build pkg-config libbenchmark-dev libboost-conte
   libarchive-dev libxxhash-dev)
 # python3-pip fetches videos; clang and its runtime are for the fuzzers; ccache, because two builds share most objects.
 test_packages=(ffmpeg clang-format clang-tidy python3-pip clang libclang-rt-dev ccache)
+
+cross_packages=(g++-aarch64-linux-gnu qemu-user-static)
 
 die() {
   echo "setup: $*" >&2
@@ -29,11 +32,12 @@ for argument; do
       cuda=true
       packages+=(python3-venv)
       ;;
+    --cross) packages+=("${cross_packages[@]}") ;;
     --help | -h)
-      sed -n '2,5s/^# //p' "$0"
+      sed -n '2,6s/^# //p' "$0"
       exit 0
       ;;
-    *) die "usage: tools/setup.sh [--test] [--cuda]" ;;
+    *) die "usage: tools/setup.sh [--test] [--cuda] [--cross]" ;;
   esac
 done
 
