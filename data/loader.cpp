@@ -8,15 +8,14 @@
 #include <numeric>
 
 #include "data/ordered.h"
-#include "data/video.h"
+#include "data/video_pool.h"
 #include "engine/range.h"
 #include "kernels/error.h"
 
 namespace mcn {
 namespace {
 
-// What a random stream is for; part of its number.
-enum Purpose : std::uint8_t { epoch_order = 1, replacements, clip_start, augmentation };
+using enum DrawPurpose;
 
 std::int64_t now_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
@@ -33,17 +32,6 @@ struct Sample {
 };
 
 }  // namespace
-
-std::vector<std::int64_t> batch_videos(std::int64_t videos, std::int64_t batch, std::uint64_t seed,
-                                       std::int64_t iteration) {
-  const std::int64_t batches = videos / batch;
-  std::vector<std::int64_t> order(static_cast<std::size_t>(videos));
-  std::iota(order.begin(), order.end(), std::int64_t{0});
-  Philox random(seed, hash_stream(epoch_order, iteration / batches));
-  random.shuffle(std::span<std::int64_t>(order));
-  const auto first = order.begin() + (iteration % batches) * batch;
-  return {first, first + batch};
-}
 
 struct Loader::Impl {
   Impl(Backend& backend, const LoaderConfig& c)
@@ -70,9 +58,8 @@ struct Loader::Impl {
     return list[static_cast<std::size_t>(slot)];
   }
 
-  /// By epoch and not by iteration, which the batch's size has a say in.
-  [[nodiscard]] Philox random(Purpose purpose, std::int64_t at_iteration, std::int64_t video, int view) const {
-    return Philox(config.seed, hash_stream(purpose, at_iteration / (size() / config.batch), video, view));
+  [[nodiscard]] Philox random(DrawPurpose purpose, std::int64_t at_iteration, std::int64_t video, int view) const {
+    return batch_draws(config, size(), purpose, at_iteration, video, view);
   }
 
   HostRing::Slot frames(Video& video, std::span<const std::int64_t> wanted) {
@@ -207,57 +194,8 @@ struct Loader::Impl {
   }
 };
 
-void check(const LoaderConfig& config, const Dataset& dataset) {
-  check(config.augment);
-  if (config.batch < 1) fail("loader", "batch must be positive, got {}", config.batch);
-  if (config.threads < 1 || config.ring < 1)
-    fail("loader", "threads and ring must be positive, got {} and {}", config.threads, config.ring);
-  if (config.clip.frames < 1 || config.clip.stride < 1)
-    fail("loader", "frames and stride must be positive, got {} and {}", config.clip.frames, config.clip.stride);
-  if (config.files.max_open < 1 || !(config.files.timeout_seconds >= 0))
-    fail("loader", "expected room for open files and a timeout in seconds, got {} and {}", config.files.max_open,
-         config.files.timeout_seconds);
-  if (!(config.max_bad_percent >= 0 && config.max_bad_percent <= 100))
-    fail("loader", "the share of unusable videos must be from 0 to 100%, got {}", config.max_bad_percent);
-  if (config.first_iteration < 0) fail("loader", "iterations count from 0, got {}", config.first_iteration);
-  const auto videos = static_cast<std::int64_t>(dataset.videos.size());
-  if (videos < config.batch)
-    fail<DataError>("loader", "the data set has {} videos, a batch needs {}", videos, config.batch);
-}
-
-std::size_t view_bytes(const LoaderConfig& config) {
-  const auto frames = static_cast<std::size_t>(config.clip.frames) * (config.residual_view ? 2 : 1);
-  return frames * static_cast<std::size_t>(config.augment.resize_height) *
-         static_cast<std::size_t>(config.augment.resize_width) * 3;
-}
-
-Tensor augmented_clips(const Batch& batch, std::int64_t begin, std::int64_t end, const LoaderConfig& config,
-                       Backend& backend, DType dtype) {
-  const AugmentConfig& augment = config.augment;
-  const std::int64_t videos = end - begin;
-  Tensor clips(backend, dtype, {2 * videos, config.clip.frames, augment.size, augment.size, 3});
-  std::int64_t row = 0;
-  for (const BatchView* view : {&batch.view_a, &batch.view_b}) {
-    const Tensor frames(
-        backend, DType::u8,
-        {videos, config.clip.frames * (view->residual ? 2 : 1), augment.resize_height, augment.resize_width, 3});
-    {
-      const Range range("copy");
-      for (std::int64_t i = 0; i < videos; ++i)
-        view->frames[static_cast<std::size_t>(begin + i)].upload(frames.rows(i, i + 1));
-    }
-    const Range range("augment");
-    backend.augment(
-        augment_params(augment, view->residual),
-        std::span(view->augmentation).subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(videos)),
-        frames, clips.rows(row, row + videos));
-    row += videos;
-  }
-  return clips;
-}
-
 Loader::Loader(const Dataset& dataset, const LoaderConfig& config, Backend& backend) {
-  check(config, dataset);
+  check(config, std::ssize(dataset.videos));
   impl_ = std::make_unique<Impl>(backend, config);
   impl_->dataset = dataset;
   impl_->iteration = config.first_iteration;
@@ -286,6 +224,12 @@ Batch Loader::next(const std::function<void()>& waiting) {
 }
 
 std::size_t Loader::buffers() const { return impl_->ring.slots(); }
+
+ClipSource clips_of(const Dataset& dataset) {
+  return {std::ssize(dataset.videos), [&dataset](const LoaderConfig& config, Backend& backend) {
+            return std::make_unique<Loader>(dataset, config, backend);
+          }};
+}
 
 LoaderStats Loader::stats() const {
   LoaderStats stats = impl_->totals;

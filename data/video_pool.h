@@ -11,20 +11,10 @@
 #include <string>
 #include <tuple>
 
+#include "data/file_config.h"
 #include "data/video.h"
 
 namespace mcn {
-
-/// How the files of a data set are read.
-struct FileConfig {
-  std::string index_folder;    ///< where indices are kept between runs; empty: nowhere
-  int max_open = 64;           ///< files open at a time
-  double timeout_seconds = 0;  ///< for opening a file, and for each read of it; 0: none
-  int codec_threads = 1;       ///< that decode frames of one file, for fewer files at a time than cores
-  bool cuda = false;           ///< VideoOptions::cuda
-
-  [[nodiscard]] VideoOptions options() const;
-};
 
 /// As many of the wanted files as this process's limit of descriptors allows to be open at a time, but at least 1.
 int affordable_files(int wanted);

@@ -28,6 +28,14 @@ std::unique_ptr<Backend> make_cuda_backend_or_say_why(int) {
 constexpr auto make_cuda_backend_or_say_why = make_cuda_backend;
 #endif
 
+#ifndef MCN_HAS_SIMT
+std::unique_ptr<Backend> make_simt_backend_or_say_why() {
+  fail<DeviceError>("simt", "this build has no simt; configure it with -DMCN_SIMT=ON");
+}
+#else
+constexpr auto make_simt_backend_or_say_why = make_simt_backend;
+#endif
+
 template <std::unique_ptr<Backend> (*make)()>
 std::unique_ptr<Backend> only(int) {
   return make();
@@ -38,7 +46,7 @@ constexpr Device devices[] = {
     {"ref", only<make_ref_backend>, false, "plain loops on one thread: the oracle, slow"},
     {"cuda", make_cuda_backend_or_say_why, true,
      "hand-written CUDA kernels on an NVIDIA GPU: the first, or cuda:INDEX"},
-    {"simt", only<make_simt_backend>, false, "the CUDA kernels on the CPU, for testing: slow"}};
+    {"simt", only<make_simt_backend_or_say_why>, false, "the CUDA kernels on the CPU, for testing: slow"}};
 
 // A device and its index: "cuda:1" is the second of them.
 std::pair<const Device&, int> find_device(std::string_view name) {

@@ -1,6 +1,8 @@
 // Switches the simt layer's dry mode.
 #include "engine/dry_device.h"
 
+#ifdef MCN_HAS_SIMT
+
 #include "kernels/simt/dry.h"
 
 namespace mcn {
@@ -18,3 +20,19 @@ DryDevice::~DryDevice() {
 std::size_t DryDevice::peak() const { return simt::memory_peak(); }
 
 }  // namespace mcn
+
+#else
+
+#include "kernels/error.h"
+
+namespace mcn {
+
+DryDevice::DryDevice() {
+  fail<DeviceError>("forecast", "this build has no simt, which counts memory; configure it with -DMCN_SIMT=ON");
+}
+DryDevice::~DryDevice() = default;
+std::size_t DryDevice::peak() const { return 0; }
+
+}  // namespace mcn
+
+#endif

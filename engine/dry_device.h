@@ -6,7 +6,8 @@
 namespace mcn {
 
 /// The CUDA backend on the simt layer's dry mode: kernels are noted, memory is reserved and never touched, what is read
-/// is zeros. One at a time; while it lives, nothing else may compute on the device simt.
+/// is zeros. One at a time, or a DeviceError where the
+/// build has no simt; while it lives, nothing else may compute on the device simt.
 class DryDevice {
  public:
   DryDevice();

@@ -7,11 +7,11 @@
 
 namespace mcn {
 
-MemoryForecast forecast_memory(const TrainConfig& config, const Dataset& dataset) {
+MemoryForecast forecast_memory(const TrainConfig& config, std::int64_t videos) {
   DryDevice device;
   MemoryForecast forecast;
   {
-    Trainer trainer(config, dataset, device.backend());
+    Trainer trainer(config, {.videos = videos, .open = nullptr}, device.backend());
     const LoaderConfig& loader = config.loader;
     Batch batch;
     batch.videos.resize(static_cast<std::size_t>(loader.batch));

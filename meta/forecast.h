@@ -17,6 +17,6 @@ struct MemoryForecast {
 };
 
 /// For a run on a data set of that many videos. UsageError for a config that makes no sense.
-MemoryForecast forecast_memory(const TrainConfig& config, const Dataset& dataset);
+MemoryForecast forecast_memory(const TrainConfig& config, std::int64_t videos);
 
 }  // namespace mcn

@@ -22,15 +22,15 @@ std::vector<std::string> names_of(const ParameterSpecs& specs) {
 
 }  // namespace
 
-Trainer::Trainer(TrainConfig config, const Dataset& dataset, Backend& backend, const std::string& resume)
+Trainer::Trainer(TrainConfig config, ClipSource clips, Backend& backend, const std::string& resume)
     : config_(std::move(config)),
       backend_(backend),
       model_(config_.model),
       state_(initial_state(model_, backend, config_.dtype, config_.loader.seed)),
       optimizer_(config_.optimizer, model_.parameters()),
-      bank_(config_.bank, static_cast<std::int64_t>(dataset.videos.size()), model_.feature_size(), backend,
+      bank_(config_.bank, clips.videos, model_.feature_size(), backend,
             config_.dtype, config_.loader.seed),
-      dataset_(dataset) {
+      clips_(std::move(clips)) {
   const std::int64_t least = config_.method == Method::mcn ? 4 : 2;
   if (config_.loader.batch < least)
     fail("train", "batch must be at least {} videos ({}), got {}", least,
@@ -51,7 +51,7 @@ Trainer::Trainer(TrainConfig config, const Dataset& dataset, Backend& backend, c
   if (!resume.empty()) load(resume);
   config_.loader.first_iteration = iteration_;
   work_.emplace(model_, backend_, config_.maml, config_.objective, config_.cuda_graph);
-  check(config_.loader, dataset);
+  check(config_.loader, clips_.videos);
 }
 
 ClipSet Trainer::clip_set(const Batch& batch, std::int64_t begin, std::int64_t end) const {
@@ -96,7 +96,7 @@ IterationMetrics Trainer::step(const std::function<void()>& waiting) {
   const Range iteration_range(fmt::format("iteration {}", iteration_));
   const Batch batch = [&] {
     const Range range("wait");
-    if (loader_ == nullptr) loader_ = std::make_unique<Loader>(dataset_, config_.loader, backend_);
+    if (loader_ == nullptr) loader_ = clips_.open(config_.loader, backend_);
     return loader_->next(waiting);
   }();
   const double waited = seconds_since(start);

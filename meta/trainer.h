@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "data/loader.h"
+#include "data/batch.h"
 #include "meta/checkpoint.h"
 #include "meta/feature_bank.h"
 #include "meta/iteration.h"
@@ -59,8 +59,8 @@ struct IterationMetrics {
 
 class Trainer {
  public:
-  /// The data set must outlive the trainer. resume: path of a checkpoint to go on from, or empty.
-  Trainer(TrainConfig config, const Dataset& dataset, Backend& backend, const std::string& resume = {});
+  /// resume: path of a checkpoint to go on from, or empty.
+  Trainer(TrainConfig config, ClipSource clips, Backend& backend, const std::string& resume = {});
 
   /// One iteration, on the loader's next batch or on one that is given. `waiting` is called ten times a second while
   /// the loader is waited for, and may throw; what it and the loader throw leaves the state as it was. NonFiniteError
@@ -99,8 +99,8 @@ class Trainer {
   FeatureBank bank_;
   std::int64_t iteration_ = 0;
   std::optional<Iteration> work_;
-  const Dataset& dataset_;
-  std::unique_ptr<Loader> loader_;  // made when the first batch is asked for
+  ClipSource clips_;
+  std::unique_ptr<BatchSource> loader_;  // made when the first batch is asked for
 };
 
 }  // namespace mcn

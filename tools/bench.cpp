@@ -1,24 +1,15 @@
 // `mcn bench`: the very work of the peers' train_step.py and meta_step.py, timed; one JSON line.
-#include <malloc.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
+#include <bit>
 #include <chrono>
-#include <filesystem>
-#include <fstream>
-#include <map>
-#include <mutex>
 #include <nlohmann/json.hpp>
-#include <numeric>
-#include <thread>
 
-#include "data/augment.h"
-#include "data/video_pool.h"
 #include "engine/random.h"
 #include "kernels/parallel.h"
 #include "meta/optimizer.h"
+#include "meta/trainer.h"
 #include "tools/choice.h"
 #include "tools/command.h"
 #include "tools/device_options.h"
@@ -37,10 +28,16 @@ struct BenchOptions {
   InnerTape inner_tape = InnerTape::keep;
 };
 
+struct TrainBenchOptions {
+  DeviceOptions device;
+  TrainConfig config;
+  int order = 2;
+};
+
 // What sweeps cost in forward passes. A Hessian product follows the tangents of both factors of every convolution.
 constexpr int gradient_passes = 3, hessian_passes = 6;
 
-Tensor random_clips(Backend& backend, std::int64_t n, std::int64_t frames, std::int64_t size, std::uint64_t stream) {
+Tensor normal_clips(Backend& backend, std::int64_t n, std::int64_t frames, std::int64_t size, std::uint64_t stream) {
   const Shape shape{n, frames, size, size, 3};
   std::vector<float> values(static_cast<std::size_t>(shape.numel()));
   Philox random(0, stream);
@@ -92,7 +89,7 @@ int bench_step(const BenchOptions& o) {
   std::vector<std::int64_t> labels;
   Philox random(0, 7);
   for (std::int64_t i = 0; i < o.batch; ++i) labels.push_back(random.below(128));
-  const Tensor clips = random_clips(backend, o.batch, o.frames, o.size, 1);
+  const Tensor clips = normal_clips(backend, o.batch, o.frames, o.size, 1);
   const LossFunction loss = classification(model, clips, Tensor::from(backend, labels));
   OptimizerConfig sgd;
   sgd.lr = 0.01;
@@ -108,6 +105,37 @@ int bench_step(const BenchOptions& o) {
                  });
 }
 
+// A checkpoint's bytes, or as good: whoever compares two runs needs one number.
+std::uint64_t fingerprint(const Tensors& theta) {
+  std::uint64_t hash = 0;
+  for (const Tensor& t : theta)
+    for (const double value : t.to_doubles()) hash = hash_stream(hash, std::bit_cast<std::uint64_t>(value));
+  return hash;
+}
+
+// The trainer on videos of random frames, each of which it sees again and again: that it can learn.
+int bench_train(const TrainBenchOptions& o) {
+  Backend& backend = open(o.device, DType::f32);
+  Trainer trainer(o.config, random_clips(2 * o.config.loader.batch), backend);
+  nlohmann::ordered_json result{{"bench", "train"}, {"iterations", o.config.iterations}};
+  std::vector<double> seconds, losses;
+  while (trainer.iteration() < o.config.iterations) {
+    const IterationMetrics m = trainer.step();
+    losses.push_back(m.query_loss);
+    seconds.push_back(m.seconds - 1e-3 * m.wait_ms);  // of training alone: a loader would make batches meanwhile
+  }
+  std::sort(seconds.begin(), seconds.end());
+  result["first_loss"] = losses.front();
+  result["last_loss"] = losses.back();
+  result["seconds_median"] = seconds[seconds.size() / 2];
+  result["peak_tensors_gib"] = static_cast<double>(backend.memory().peak) / (1 << 30);
+  result["device"] = backend.name();
+  result["cuda_graph"] = o.config.cuda_graph;
+  result["theta"] = fmt::format("{:016x}", fingerprint(trainer.state().theta));
+  fmt::print("{}\n", result.dump());
+  return ok;
+}
+
 int bench_meta(const BenchOptions& o) {
   Backend& backend = open(o.device, DType::f32);
   const auto model = std::make_shared<const VideoResNet>(VideoResNetConfig{"r2plus1d_18", 1, o.way});
@@ -116,7 +144,7 @@ int bench_meta(const BenchOptions& o) {
   for (std::int64_t i = 0; i < o.way * o.shot; ++i) labels.push_back(i / o.shot);
   const Tensor y = Tensor::from(backend, labels);
   const auto set = [&](std::uint64_t stream) {
-    return classification(model, random_clips(backend, o.way * o.shot, o.frames, o.size, stream), y);
+    return classification(model, normal_clips(backend, o.way * o.shot, o.frames, o.size, stream), y);
   };
   const LossFunction support = set(1);
   const LossFunction query = set(2);
@@ -140,183 +168,6 @@ int bench_meta(const BenchOptions& o) {
                  [&] { return meta_gradient(theta, support, query, config).query_loss; });
 }
 
-// The work of decode.py: random clips of 16 frames two apart, at 128 x 171 pixels, the middle 112 x 112 normalised.
-struct DecodeOptions {
-  std::vector<std::string> videos;
-  int threads = 1, clips = 60, max_open = 64;
-  bool skip_bad = false;
-};
-
-constexpr std::int64_t clip_frames = 16, clip_stride = 2, clip_span = (clip_frames - 1) * clip_stride + 1;
-
-// A clip of one of the videos. Small, since a soak has a hundred thousand.
-struct DecodeJob {
-  std::uint32_t video = 0, start = 0;
-
-  [[nodiscard]] std::vector<std::int64_t> frames() const {
-    std::vector<std::int64_t> numbers;
-    for (std::int64_t k = 0; k < clip_frames; ++k) numbers.push_back(start + k * clip_stride);
-    return numbers;
-  }
-};
-
-AugmentConfig decode_crop() {
-  AugmentConfig crop;
-  crop.mean = {0.45F, 0.45F, 0.45F};
-  crop.std = {0.225F, 0.225F, 0.225F};
-  return crop;
-}
-
-// A video that cannot be read starts at frame 0, and fails there.
-std::vector<DecodeJob> decode_jobs(const DecodeOptions& o) {
-  std::map<std::string, std::int64_t> counts;
-  for (const std::string& video : o.videos) try {
-      counts[video] = Video(video).info().frames;
-      if (counts[video] < clip_span)
-        fail<DataError>("bench", "{} has {} frames, a clip spans {}", video, counts[video], clip_span);
-    } catch (const DataError&) {
-      if (!o.skip_bad) throw;
-      counts[video] = clip_span;
-    }
-  std::vector<DecodeJob> jobs;
-  Philox random(0, 9);
-  for (int i = 0; i < o.clips; ++i) {
-    const auto video = static_cast<std::uint32_t>(random.below(std::ssize(o.videos)));
-    jobs.push_back({video, static_cast<std::uint32_t>(random.below(counts[o.videos[video]] - clip_span + 1))});
-  }
-  return jobs;
-}
-
-// Frames of the job that are not those of a sequential decode.
-std::int64_t wrong_frames(const std::string& path, const std::vector<std::int64_t>& frames, const Frames& got) {
-  const AugmentConfig crop = decode_crop();
-  Video video(path, {.always_decode = true});
-  std::int64_t wrong = 0;
-  std::vector<std::int64_t> all(static_cast<std::size_t>(frames.back() + 1));
-  std::iota(all.begin(), all.end(), std::int64_t{0});
-  const Frames truth = video.frames(all, crop.resize_height, crop.resize_width);
-  for (std::size_t i = 0; i < frames.size(); ++i)
-    if (!std::ranges::equal(got.frame(static_cast<std::int64_t>(i)), truth.frame(frames[i]))) ++wrong;
-  return wrong;
-}
-
-// What the process holds after so many clips: the curves of a soak.
-class Holdings {
- public:
-  explicit Holdings(std::size_t clips) : clips_(clips) { note(0); }
-
-  // Safe from any thread.
-  void done() {
-    const std::lock_guard lock(mutex_);
-    ++done_;
-    if (done_ * points / clips_ != (done_ - 1) * points / clips_) note(done_);
-  }
-  [[nodiscard]] nlohmann::ordered_json to_json() const {
-    return {{"clips", at_}, {"rss_bytes", rss_}, {"descriptors", descriptors_}};
-  }
-  // The largest deviation from the mean, relative to it, behind the first tenth: caches fill in that.
-  [[nodiscard]] double rss_drift() const {
-    const std::size_t first = std::min<std::size_t>(points / 10, rss_.size() - 1);
-    const std::span<const std::int64_t> rest = std::span(rss_).subspan(first);
-    const double mean = std::accumulate(rest.begin(), rest.end(), 0.0) / static_cast<double>(rest.size());
-    const auto [low, high] = std::ranges::minmax(rest);
-    return std::max(static_cast<double>(high) - mean, mean - static_cast<double>(low)) / mean;
-  }
-
- private:
-  static constexpr std::size_t points = 20;
-
-  void note(std::size_t clips) {
-    at_.push_back(clips);
-    // What malloc keeps of freed memory hangs on which thread freed what when; it is no leak, and would hide one.
-    malloc_trim(0);
-    std::int64_t size = 0, resident = 0;
-    std::ifstream("/proc/self/statm") >> size >> resident;
-    rss_.push_back(resident * sysconf(_SC_PAGESIZE));
-    // The listing is one of them itself.
-    const std::filesystem::directory_iterator open("/proc/self/fd");
-    descriptors_.push_back(std::distance(open, std::filesystem::directory_iterator()) - 1);
-  }
-
-  std::size_t clips_, done_ = 0;
-  std::mutex mutex_;
-  std::vector<std::size_t> at_;
-  std::vector<std::int64_t> rss_, descriptors_;
-};
-
-int bench_decode(const DecodeOptions& o) {
-  constexpr std::size_t most_checked = 20;
-  const AugmentConfig crop = decode_crop();
-  const std::vector<DecodeJob> jobs = decode_jobs(o);
-  // The indices are made within the time that is taken.
-  VideoPool pool({.cache_bytes = 0}, o.max_open);
-  std::vector<Frames> results(std::min(most_checked, jobs.size()));
-  Holdings holdings(jobs.size());
-  std::atomic<std::size_t> next{0}, bad{0};
-  std::exception_ptr failed;
-  std::mutex mutex;
-  // They outlive the threads, so that the curves do not drop when the first of these has nothing left to do.
-  std::vector<std::unique_ptr<Backend>> backends(static_cast<std::size_t>(o.threads));
-  set_thread_count(1);  // a kernel at a time on each of the threads below
-  const auto start = std::chrono::steady_clock::now();
-  {
-    std::vector<std::jthread> threads;
-    for (int t = 0; t < o.threads; ++t)
-      threads.emplace_back([&, t] {
-        try {
-          const auto& backend = backends[static_cast<std::size_t>(t)] = make_cpu_backend();
-          const auto work = [&](std::size_t i) {
-            Frames got =
-                pool.open(o.videos[jobs[i].video])->frames(jobs[i].frames(), crop.resize_height, crop.resize_width);
-            const Tensor frames(*backend, DType::u8, {1, clip_frames, crop.resize_height, crop.resize_width, 3});
-            backend->copy_from_host(got.rgb.data(), frames);
-            const Tensor input(*backend, DType::f32, {1, clip_frames, crop.size, crop.size, 3});
-            const AugmentClip middle = centre_crop(crop);
-            backend->augment(augment_params(crop), std::span(&middle, 1), frames, input);
-            if (i < results.size()) results[i] = std::move(got);
-          };
-          for (std::size_t i = next++; i < jobs.size(); i = next++) {
-            try {
-              work(i);
-            } catch (const DataError&) {
-              if (!o.skip_bad) throw;
-              ++bad;
-            }
-            holdings.done();
-          }
-        } catch (...) {
-          const std::lock_guard lock(mutex);
-          failed = std::current_exception();
-          next = jobs.size();
-        }
-      });
-  }
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  if (failed) std::rethrow_exception(failed);
-  std::int64_t wrong = 0, checked = 0;
-  for (std::size_t i = 0; i < results.size(); ++i) {
-    if (results[i].count == 0) continue;
-    wrong += wrong_frames(o.videos[jobs[i].video], jobs[i].frames(), results[i]);
-    checked += clip_frames;
-  }
-  rusage use{};
-  getrusage(RUSAGE_SELF, &use);
-  const nlohmann::ordered_json result{{"bench", "decode"},
-                                      {"clips_per_second", static_cast<double>(jobs.size() - bad) / seconds},
-                                      {"clips", jobs.size()},
-                                      {"bad_clips", bad.load()},
-                                      {"seconds", seconds},
-                                      {"wrong_frames", wrong},
-                                      {"checked_frames", checked},
-                                      {"threads", o.threads},
-                                      {"max_open", o.max_open},
-                                      {"peak_rss_gib", static_cast<double>(use.ru_maxrss) / (1 << 20)},
-                                      {"rss_drift", holdings.rss_drift()},
-                                      {"after", holdings.to_json()}};
-  fmt::print("{}\n", result.dump());
-  return ok;
-}
-
 void add_common(CLI::App& command, BenchOptions& o) {
   command.add_option("--frames", o.frames, "frames a clip")->check(positive_number());
   command.add_option("--size", o.size, "pixels a side of a clip")->check(positive_number());
@@ -331,6 +182,9 @@ void add_bench(CLI::App& app) {
   CLI::App* bench = app.add_subcommand(
       "bench", "seconds (s) and peak memory (GiB) of whole steps of R(2+1)D-18 in float32; last line: a JSON object");
   bench->require_subcommand(1);
+#ifdef MCN_HAS_DATA
+  add_bench_decode(*bench);
+#endif
   {
     auto o = std::make_shared<BenchOptions>();
     CLI::App* step = bench->add_subcommand("step", "a training step: forward, backward, momentum SGD");
@@ -339,19 +193,40 @@ void add_bench(CLI::App& app) {
     set_action(*step, [o] { return bench_step(*o); });
   }
   {
-    auto o = std::make_shared<DecodeOptions>();
-    CLI::App* decode = bench->add_subcommand(
-        "decode",
-        "random clips of 16 frames, two apart, as 112 x 112 pixels; with the indices' making. With --clips 100000 a\n"
-        "soak: `after` lists resident bytes, once malloc has given back what is free, and open descriptors after each\n"
-        "twentieth of the clips; rss_drift is how far the former stray from their mean behind the first tenth");
-    decode->add_option("videos", o->videos, "video files")->required();
-    decode->add_option("--threads", o->threads, "clips at a time")->check(positive_number());
-    decode->add_option("--clips", o->clips, "clips")->check(positive_number());
-    decode->add_option("--max-open", o->max_open, "most files open at a time")->check(positive_number());
-    decode->add_flag("--skip-bad", o->skip_bad,
-                     "count clips of videos that cannot be read, or are too short, as bad_clips, and go on");
-    set_action(*decode, [o] { return bench_decode(*o); });
+    auto o = std::make_shared<TrainBenchOptions>();
+    TrainConfig& c = o->config;
+    c.model.backbone.arch = "r2plus1d_10";
+    c.model.backbone.width = 0.25;
+    c.iterations = 20;
+    c.loader.batch = 8;
+    c.loader.clip.frames = 8;
+    c.loader.augment.size = 48;
+    c.bank.size = 64;
+    CLI::App* train = bench->add_subcommand("train",
+                                            "MCN on videos of random frames, as many as two batches, in which there is "
+                                            "nothing to know but which is which:\n"
+                                            "first and last loss, seconds of an iteration without the making of "
+                                            "frames, and a fingerprint of the parameters");
+    train->add_option("--arch", c.model.backbone.arch, "r2plus1d_18, r2plus1d_10 or r3d_18")
+        ->check(CLI::IsMember(video_resnet_archs()));
+    train->add_option("--width", c.model.backbone.width, "channels relative to the architecture's");
+    train->add_option("--iterations", c.iterations, "of training")->check(positive_number());
+    train->add_option("--batch", c.loader.batch, "videos, half of them in S")->check(CLI::Range(4, 4096));
+    train->add_option("--frames", c.loader.clip.frames, "frames a clip")->check(positive_number());
+    train->add_option("--size", c.loader.augment.size, "pixels a side of a clip, at most 128")
+        ->check(CLI::Range(8, 128));
+    train->add_option("--order", o->order, "1 or 2")->check(CLI::Range(1, 2));
+    train->add_option("--lr", c.optimizer.lr, "learning rate");
+    train->add_option("--seed", c.loader.seed, "of weights, frames and augmentation")->check(not_negative_number());
+    train->add_flag("--cuda-graph", c.cuda_graph, "replay the device's work of an iteration as one CUDA graph");
+    add_device_options(*train, o->device);
+    add_arithmetic_options(*train, o->device);
+    set_action(*train, [o] {
+      o->config.maml.second_order = o->order == 2;
+      AugmentConfig& augment = o->config.loader.augment;
+      augment.resize_height = augment.resize_width = augment.size * 8 / 7;
+      return bench_train(*o);
+    });
   }
   auto o = std::make_shared<BenchOptions>();
   o->frames = 8;

@@ -20,6 +20,7 @@ void expect_writable(const std::string& prefix, const std::string& path);
 
 void add_audit(CLI::App& app);
 void add_bench(CLI::App& app);
+void add_bench_decode(CLI::App& bench);
 void add_devices(CLI::App& app);
 void add_embed(CLI::App& app);
 void add_frames(CLI::App& app);

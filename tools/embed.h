@@ -4,7 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <string>
 
-#include "meta/retrieval.h"
+#include "meta/embed.h"
 #include "tools/dataset_options.h"
 #include "tools/device_options.h"
 

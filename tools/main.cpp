@@ -38,9 +38,14 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", "mcn " MCN_VERSION);
   app.require_subcommand(1);
   app.option_defaults()->always_capture_default();
-  for (const auto add : {add_train, add_retrieve, add_embed, add_synth, add_audit, add_gradcheck, add_grad, add_bench,
-                         add_frames, add_inspect, add_devices})
-    add(app);
+#ifdef MCN_HAS_DATA
+  for (const auto add : {add_train, add_retrieve, add_embed, add_synth, add_audit}) add(app);
+#endif
+  for (const auto add : {add_gradcheck, add_grad, add_bench}) add(app);
+#ifdef MCN_HAS_DATA
+  for (const auto add : {add_frames, add_inspect}) add(app);
+#endif
+  add_devices(app);
   try {
     app.parse(argc, argv);
     return flush_results(result_of_action());

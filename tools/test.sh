@@ -59,6 +59,17 @@ build_cuda() {
   cmake --build --preset cuda -j "$jobs" --target mcn_kernels_cuda launch_table mcn bench_gpu
 }
 
+# NVIDIA's libraries are loaded when they are asked for: a machine may have the driver alone.
+check_needed_libraries() {
+  local program
+  for program in mcn bench_gpu; do
+    if readelf -d build-cuda/$program | grep -E 'NEEDED.*lib(cublas|cudnn|cudart)'; then
+      echo "$program needs a library of CUDA's to start" >&2
+      return 1
+    fi
+  done
+}
+
 # Where there is no GPU, the command still runs, and says why it cannot compute on one: exit status 4.
 check_without_gpu() {
   local devices command status
@@ -98,6 +109,7 @@ fi
 if ! $quick; then
   if command -v nvcc >/dev/null; then
     stage "cuda build" build_cuda
+    stage "libraries that cuda needs" check_needed_libraries
     stage "cuda without a GPU" check_without_gpu
     stage "report on the CUDA kernels" report_kernels
   else

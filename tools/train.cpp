@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "data/loader.h"
 #include "engine/atomic_file.h"
 #include "engine/device.h"
 #include "engine/range.h"
@@ -191,7 +192,7 @@ class ProfileWindow {
 };
 
 int dry_run(const TrainOptions& o, const Dataset& dataset, Backend& backend) {
-  const MemoryForecast f = forecast_memory(o.config, dataset);
+  const MemoryForecast f = forecast_memory(o.config, std::ssize(dataset.videos));
   const bool own_memory = backend.free_memory().has_value();
   const std::size_t needed = own_memory ? f.peak_with_scratch : f.peak;
   const std::size_t free = free_memory(backend);
@@ -218,7 +219,7 @@ int train(const TrainOptions& o, const std::string& resolved) {
   const Dataset dataset = load(o.dataset, Subset::train);
   Backend& backend = open(o.device, o.config.dtype);
   if (o.dry_run) return dry_run(o, dataset, backend);
-  Trainer trainer(o.config, dataset, backend, o.resume);
+  Trainer trainer(o.config, clips_of(dataset), backend, o.resume);
   const fs::path out(o.out);
   make_folder(out);
   const FolderLock lock(out);

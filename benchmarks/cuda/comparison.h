@@ -8,15 +8,15 @@
 
 namespace mcn::bench {
 
-/// The GPU and the libraries that a run was on. Clocks are the most that the GPU is set to; gpu_check.sh notes those of
-/// the run itself.
+/// The GPU and the libraries that a run was on. Clocks are the most that the GPU is set to; tools/gpu_run.sh notes
+/// those of the run itself.
 struct Gpu {
   std::string name;
   int major = 0, minor = 0, multiprocessors = 0;
   int clock_mhz = 0, memory_clock_mhz = 0;
   std::size_t l2_bytes = 0;
   int driver = 0, runtime = 0;  ///< 13000 is 13.0
-  std::string cudnn, cublas;    ///< version; empty where the build has none
+  std::string cudnn, cublas;    ///< version; empty where there is none
 };
 
 /// A call of the backend and the peer's. A peer that was not timed has no name, a NaN for its time, and a note why.
@@ -33,8 +33,9 @@ struct Row {
 };
 
 struct Settings {
-  int runs = 30;       ///< of which the median is taken
-  std::string filter;  ///< only rows whose "family/name/number" contains it
+  int runs = 30;           ///< of which the median is taken
+  std::int64_t batch = 4;  ///< clips of the large network
+  std::string filter;      ///< only rows whose "family/name/number" contains it
 };
 
 /// DeviceError if there is no usable GPU.

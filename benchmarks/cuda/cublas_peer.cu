@@ -26,10 +26,21 @@ class Gemm final : public PeerCall {
 
 }  // namespace
 
-Cublas::Cublas(cudaStream_t stream) : stream_(stream), gemm_(stream) {}
+Cublas::Cublas(cudaStream_t stream) : stream_(stream) {
+  try {
+    gemm_ = std::make_unique<cuda::CublasGemm>(stream);
+  } catch (const DeviceError& e) {
+    why_ = e.what();
+  }
+}
 
-std::unique_ptr<PeerCall> Cublas::gemm(const shapes::GemmCase& c, const float* a, const float* b) {
-  return std::make_unique<Gemm>(gemm_, stream_, c, a, b);
+std::unique_ptr<PeerCall> Cublas::gemm(const shapes::GemmCase& c, const float* a, const float* b, std::string& why) {
+  why = why_;
+  return gemm_ == nullptr ? nullptr : std::make_unique<Gemm>(*gemm_, stream_, c, a, b);
+}
+
+std::string Cublas::version() try { return cuda::CublasGemm::version(); } catch (const DeviceError&) {
+  return {};
 }
 
 }  // namespace mcn::bench

@@ -9,9 +9,10 @@
 
 #include <array>
 #include <stdexcept>
-#include <string_view>
+#include <type_traits>
 
 #include "kernels/cuda/memory.h"
+#include "kernels/dynamic_library.h"
 
 namespace mcn::bench {
 namespace {
@@ -23,18 +24,58 @@ struct CudnnError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// call: its text, of which the name is shown.
-void check(cudnnStatus_t status, std::string_view call) {
-  if (status != CUDNN_STATUS_SUCCESS)
-    throw CudnnError(fmt::format("{}: {}", call.substr(0, call.find('(')), cudnnGetErrorString(status)));
-}
-#define MCN_CUDNN(call) check((call), #call)
+// The functions under the names of the header.
+class Library {
+  DynamicLibrary library_{"cudnn", {"libcudnn.so.9", "libcudnn.so"}};
 
-template <class T, cudnnStatus_t (*create)(T*), cudnnStatus_t (*destroy)(T)>
+ public:
+#define MCN_CUDNN_FUNCTION(name) std::add_pointer_t<decltype(::name)> name = library_.function<decltype(::name)>(#name)
+  MCN_CUDNN_FUNCTION(cudnnBatchNormalizationBackward);
+  MCN_CUDNN_FUNCTION(cudnnBatchNormalizationForwardTraining);
+  MCN_CUDNN_FUNCTION(cudnnConvolutionBackwardData);
+  MCN_CUDNN_FUNCTION(cudnnConvolutionBackwardFilter);
+  MCN_CUDNN_FUNCTION(cudnnConvolutionForward);
+  MCN_CUDNN_FUNCTION(cudnnCreate);
+  MCN_CUDNN_FUNCTION(cudnnCreateConvolutionDescriptor);
+  MCN_CUDNN_FUNCTION(cudnnCreateFilterDescriptor);
+  MCN_CUDNN_FUNCTION(cudnnCreateTensorDescriptor);
+  MCN_CUDNN_FUNCTION(cudnnDeriveBNTensorDescriptor);
+  MCN_CUDNN_FUNCTION(cudnnDestroy);
+  MCN_CUDNN_FUNCTION(cudnnDestroyConvolutionDescriptor);
+  MCN_CUDNN_FUNCTION(cudnnDestroyFilterDescriptor);
+  MCN_CUDNN_FUNCTION(cudnnDestroyTensorDescriptor);
+  MCN_CUDNN_FUNCTION(cudnnFindConvolutionBackwardDataAlgorithmEx);
+  MCN_CUDNN_FUNCTION(cudnnFindConvolutionBackwardFilterAlgorithmEx);
+  MCN_CUDNN_FUNCTION(cudnnFindConvolutionForwardAlgorithmEx);
+  MCN_CUDNN_FUNCTION(cudnnGetErrorString);
+  MCN_CUDNN_FUNCTION(cudnnGetVersion);
+  MCN_CUDNN_FUNCTION(cudnnSetConvolutionMathType);
+  MCN_CUDNN_FUNCTION(cudnnSetConvolutionNdDescriptor);
+  MCN_CUDNN_FUNCTION(cudnnSetFilterNdDescriptor);
+  MCN_CUDNN_FUNCTION(cudnnSetStream);
+  MCN_CUDNN_FUNCTION(cudnnSetTensor4dDescriptor);
+  MCN_CUDNN_FUNCTION(cudnnSetTensorNdDescriptorEx);
+#undef MCN_CUDNN_FUNCTION
+};
+
+// Loaded at the first call, and never closed. DeviceError if there is none.
+const Library& library() {
+  static const Library& loaded = *new Library;
+  return loaded;
+}
+
+void check(cudnnStatus_t status, const char* call) {
+  if (status != CUDNN_STATUS_SUCCESS)
+    throw CudnnError(fmt::format("{}: {}", call, library().cudnnGetErrorString(status)));
+}
+#define MCN_CUDNN(name, ...) check(library().name(__VA_ARGS__), #name)
+
+// create, destroy: members of Library.
+template <class T, auto create, auto destroy>
 class Descriptor {
  public:
-  Descriptor() { check(create(&value_), "cudnnCreate...Descriptor"); }
-  ~Descriptor() { (void)destroy(value_); }
+  Descriptor() { check((library().*create)(&value_), "cudnnCreate...Descriptor"); }
+  ~Descriptor() { (void)(library().*destroy)(value_); }
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
   operator T() const { return value_; }  // NOLINT(google-explicit-constructor)
@@ -42,10 +83,12 @@ class Descriptor {
  private:
   T value_ = nullptr;
 };
-using TensorDescriptor = Descriptor<cudnnTensorDescriptor_t, cudnnCreateTensorDescriptor, cudnnDestroyTensorDescriptor>;
-using FilterDescriptor = Descriptor<cudnnFilterDescriptor_t, cudnnCreateFilterDescriptor, cudnnDestroyFilterDescriptor>;
-using ConvDescriptor =
-    Descriptor<cudnnConvolutionDescriptor_t, cudnnCreateConvolutionDescriptor, cudnnDestroyConvolutionDescriptor>;
+using TensorDescriptor =
+    Descriptor<cudnnTensorDescriptor_t, &Library::cudnnCreateTensorDescriptor, &Library::cudnnDestroyTensorDescriptor>;
+using FilterDescriptor =
+    Descriptor<cudnnFilterDescriptor_t, &Library::cudnnCreateFilterDescriptor, &Library::cudnnDestroyFilterDescriptor>;
+using ConvDescriptor = Descriptor<cudnnConvolutionDescriptor_t, &Library::cudnnCreateConvolutionDescriptor,
+                                  &Library::cudnnDestroyConvolutionDescriptor>;
 
 constexpr float one = 1, zero = 0;
 constexpr unsigned threads = 256;
@@ -129,38 +172,38 @@ class Conv final : public PeerCall {
     const auto activation = [type](cudnnTensorDescriptor_t descriptor, const Shape& s) {
       const std::array<int, 5> extents{static_cast<int>(s.n()), static_cast<int>(s.c()), static_cast<int>(s.d()),
                                        static_cast<int>(s.h()), static_cast<int>(s.w())};
-      MCN_CUDNN(cudnnSetTensorNdDescriptorEx(descriptor, CUDNN_TENSOR_NHWC, type, 5, extents.data()));
+      MCN_CUDNN(cudnnSetTensorNdDescriptorEx, descriptor, CUDNN_TENSOR_NHWC, type, 5, extents.data());
     };
     activation(x_of_, c.x);
     activation(y_of_, c.y());
     const std::array<int, 5> filter{static_cast<int>(c.w.o()), static_cast<int>(c.w.i()), static_cast<int>(c.w.kd()),
                                     static_cast<int>(c.w.kh()), static_cast<int>(c.w.kw())};
-    MCN_CUDNN(cudnnSetFilterNdDescriptor(w_of_, type, CUDNN_TENSOR_NHWC, 5, filter.data()));
+    MCN_CUDNN(cudnnSetFilterNdDescriptor, w_of_, type, CUDNN_TENSOR_NHWC, 5, filter.data());
     std::array<int, 3> padding{}, stride{};
     const std::array<int, 3> dilation{1, 1, 1};
     for (std::size_t a = 0; a < 3; ++a) {
       padding[a] = static_cast<int>(c.params.padding[a]);
       stride[a] = static_cast<int>(c.params.stride[a]);
     }
-    MCN_CUDNN(cudnnSetConvolutionNdDescriptor(conv_of_, 3, padding.data(), stride.data(), dilation.data(),
-                                              CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT));
-    MCN_CUDNN(cudnnSetConvolutionMathType(conv_of_, number == Number::fp32 ? CUDNN_FMA_MATH : CUDNN_TENSOR_OP_MATH));
+    MCN_CUDNN(cudnnSetConvolutionNdDescriptor, conv_of_, 3, padding.data(), stride.data(), dilation.data(),
+              CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT);
+    MCN_CUDNN(cudnnSetConvolutionMathType, conv_of_, number == Number::fp32 ? CUDNN_FMA_MATH : CUDNN_TENSOR_OP_MATH);
     choose(number);
   }
 
   void run() override {
     switch (map_) {
       case Map::fprop:
-        MCN_CUDNN(cudnnConvolutionForward(handle_, &one, x_of_, x_.get(), w_of_, w_.get(), conv_of_, fprop_,
-                                          workspace_.get(), workspace_bytes, &zero, y_of_, y_.get()));
+        MCN_CUDNN(cudnnConvolutionForward, handle_, &one, x_of_, x_.get(), w_of_, w_.get(), conv_of_, fprop_,
+                  workspace_.get(), workspace_bytes, &zero, y_of_, y_.get());
         break;
       case Map::dgrad:
-        MCN_CUDNN(cudnnConvolutionBackwardData(handle_, &one, w_of_, w_.get(), y_of_, y_.get(), conv_of_, dgrad_,
-                                               workspace_.get(), workspace_bytes, &zero, x_of_, x_.get()));
+        MCN_CUDNN(cudnnConvolutionBackwardData, handle_, &one, w_of_, w_.get(), y_of_, y_.get(), conv_of_, dgrad_,
+                  workspace_.get(), workspace_bytes, &zero, x_of_, x_.get());
         break;
       case Map::wgrad:
-        MCN_CUDNN(cudnnConvolutionBackwardFilter(handle_, &one, x_of_, x_.get(), y_of_, y_.get(), conv_of_, wgrad_,
-                                                 workspace_.get(), workspace_bytes, &zero, w_of_, w_.get()));
+        MCN_CUDNN(cudnnConvolutionBackwardFilter, handle_, &one, x_of_, x_.get(), y_of_, y_.get(), conv_of_, wgrad_,
+                  workspace_.get(), workspace_bytes, &zero, w_of_, w_.get());
         break;
     }
   }
@@ -174,34 +217,31 @@ class Conv final : public PeerCall {
       case Map::fprop: {
         const auto r =
             fastest<cudnnConvolutionFwdAlgoPerf_t>(workspace_bytes, number, [&](int n, int* count, auto* to) {
-              MCN_CUDNN(cudnnFindConvolutionForwardAlgorithmEx(handle_, x_of_, x_.get(), w_of_, w_.get(), conv_of_,
-                                                               y_of_, y_.get(), n, count, to, workspace_.get(),
-                                                               workspace_bytes));
+              MCN_CUDNN(cudnnFindConvolutionForwardAlgorithmEx, handle_, x_of_, x_.get(), w_of_, w_.get(), conv_of_,
+                        y_of_, y_.get(), n, count, to, workspace_.get(), workspace_bytes);
             });
         fprop_ = r.algo;
-        MCN_CUDNN(cudnnSetConvolutionMathType(conv_of_, r.mathType));
+        MCN_CUDNN(cudnnSetConvolutionMathType, conv_of_, r.mathType);
         break;
       }
       case Map::dgrad: {
         const auto r =
             fastest<cudnnConvolutionBwdDataAlgoPerf_t>(workspace_bytes, number, [&](int n, int* count, auto* to) {
-              MCN_CUDNN(cudnnFindConvolutionBackwardDataAlgorithmEx(handle_, w_of_, w_.get(), y_of_, y_.get(), conv_of_,
-                                                                    x_of_, x_.get(), n, count, to, workspace_.get(),
-                                                                    workspace_bytes));
+              MCN_CUDNN(cudnnFindConvolutionBackwardDataAlgorithmEx, handle_, w_of_, w_.get(), y_of_, y_.get(),
+                        conv_of_, x_of_, x_.get(), n, count, to, workspace_.get(), workspace_bytes);
             });
         dgrad_ = r.algo;
-        MCN_CUDNN(cudnnSetConvolutionMathType(conv_of_, r.mathType));
+        MCN_CUDNN(cudnnSetConvolutionMathType, conv_of_, r.mathType);
         break;
       }
       case Map::wgrad: {
         const auto r =
             fastest<cudnnConvolutionBwdFilterAlgoPerf_t>(workspace_bytes, number, [&](int n, int* count, auto* to) {
-              MCN_CUDNN(cudnnFindConvolutionBackwardFilterAlgorithmEx(handle_, x_of_, x_.get(), y_of_, y_.get(),
-                                                                      conv_of_, w_of_, w_.get(), n, count, to,
-                                                                      workspace_.get(), workspace_bytes));
+              MCN_CUDNN(cudnnFindConvolutionBackwardFilterAlgorithmEx, handle_, x_of_, x_.get(), y_of_, y_.get(),
+                        conv_of_, w_of_, w_.get(), n, count, to, workspace_.get(), workspace_bytes);
             });
         wgrad_ = r.algo;
-        MCN_CUDNN(cudnnSetConvolutionMathType(conv_of_, r.mathType));
+        MCN_CUDNN(cudnnSetConvolutionMathType, conv_of_, r.mathType);
         break;
       }
     }
@@ -231,9 +271,9 @@ class Norm : public PeerCall {
         out_(stream, rows * channels),
         first_(stream, channels),
         second_(stream, channels) {
-    MCN_CUDNN(cudnnSetTensor4dDescriptor(x_of_, CUDNN_TENSOR_NHWC, CUDNN_DATA_FLOAT, 1, static_cast<int>(channels),
-                                         static_cast<int>(rows), 1));
-    MCN_CUDNN(cudnnDeriveBNTensorDescriptor(channels_of_, x_of_, mode));
+    MCN_CUDNN(cudnnSetTensor4dDescriptor, x_of_, CUDNN_TENSOR_NHWC, CUDNN_DATA_FLOAT, 1, static_cast<int>(channels),
+              static_cast<int>(rows), 1);
+    MCN_CUDNN(cudnnDeriveBNTensorDescriptor, channels_of_, x_of_, mode);
   }
   const float* result() override { return out_.get(); }
 
@@ -253,9 +293,8 @@ class NormForward final : public Norm {
               const float* x, const float* gamma, const float* beta)
       : Norm(handle, stream, rows, channels, eps, x, gamma), beta_(beta) {}
   void run() override {
-    MCN_CUDNN(cudnnBatchNormalizationForwardTraining(handle_, mode, &one, &zero, x_of_, x_, x_of_, out_.get(),
-                                                     channels_of_, gamma_, beta_, 1.0, nullptr, nullptr, eps_,
-                                                     first_.get(), second_.get()));
+    MCN_CUDNN(cudnnBatchNormalizationForwardTraining, handle_, mode, &one, &zero, x_of_, x_, x_of_, out_.get(),
+              channels_of_, gamma_, beta_, 1.0, nullptr, nullptr, eps_, first_.get(), second_.get());
   }
 
  private:
@@ -268,9 +307,8 @@ class NormVjp final : public Norm {
           const float* x, const float* gamma, const float* mean, const float* rstd, const float* y_bar)
       : Norm(handle, stream, rows, channels, eps, x, gamma), mean_(mean), rstd_(rstd), y_bar_(y_bar) {}
   void run() override {
-    MCN_CUDNN(cudnnBatchNormalizationBackward(handle_, mode, &one, &zero, &one, &zero, x_of_, x_, x_of_, y_bar_, x_of_,
-                                              out_.get(), channels_of_, gamma_, first_.get(), second_.get(), eps_,
-                                              mean_, rstd_));
+    MCN_CUDNN(cudnnBatchNormalizationBackward, handle_, mode, &one, &zero, &one, &zero, x_of_, x_, x_of_, y_bar_, x_of_,
+              out_.get(), channels_of_, gamma_, first_.get(), second_.get(), eps_, mean_, rstd_);
   }
 
  private:
@@ -278,7 +316,9 @@ class NormVjp final : public Norm {
 };
 
 template <class Make>
-std::unique_ptr<PeerCall> unless_refused(std::string& why, Make&& make) {
+std::unique_ptr<PeerCall> unless_refused(const std::string& absent, std::string& why, Make&& make) {
+  why = absent;
+  if (!absent.empty()) return nullptr;
   try {
     auto call = make();
     call->run();
@@ -295,24 +335,32 @@ std::unique_ptr<PeerCall> unless_refused(std::string& why, Make&& make) {
 struct Cudnn::Handle {
   cudnnHandle_t handle = nullptr;
   cudaStream_t stream = nullptr;
+  std::string why;  // there is none
 };
 
 Cudnn::Cudnn(cudaStream_t stream) : handle_(std::make_unique<Handle>()) {
-  MCN_CUDNN(cudnnCreate(&handle_->handle));
-  handle_->stream = stream;
-  MCN_CUDNN(cudnnSetStream(handle_->handle, stream));
+  try {
+    MCN_CUDNN(cudnnCreate, &handle_->handle);
+    handle_->stream = stream;
+    MCN_CUDNN(cudnnSetStream, handle_->handle, stream);
+  } catch (const std::runtime_error& e) {
+    handle_->why = e.what();
+  }
 }
-Cudnn::~Cudnn() { (void)cudnnDestroy(handle_->handle); }
+Cudnn::~Cudnn() {
+  if (handle_->handle != nullptr) (void)library().cudnnDestroy(handle_->handle);
+}
 
 std::unique_ptr<PeerCall> Cudnn::conv(Map map, Number number, const shapes::ConvCase& c, const float* x, const float* w,
                                       const float* y, std::string& why) {
-  return unless_refused(
-      why, [&] { return std::make_unique<Conv>(handle_->handle, handle_->stream, map, number, c, x, w, y); });
+  return unless_refused(handle_->why, why, [&] {
+    return std::make_unique<Conv>(handle_->handle, handle_->stream, map, number, c, x, w, y);
+  });
 }
 
 std::unique_ptr<PeerCall> Cudnn::norm_forward(std::int64_t rows, std::int64_t channels, double eps, const float* x,
                                               const float* gamma, const float* beta, std::string& why) {
-  return unless_refused(why, [&] {
+  return unless_refused(handle_->why, why, [&] {
     return std::make_unique<NormForward>(handle_->handle, handle_->stream, rows, channels, eps, x, gamma, beta);
   });
 }
@@ -320,15 +368,17 @@ std::unique_ptr<PeerCall> Cudnn::norm_forward(std::int64_t rows, std::int64_t ch
 std::unique_ptr<PeerCall> Cudnn::norm_vjp(std::int64_t rows, std::int64_t channels, double eps, const float* x,
                                           const float* gamma, const float* mean, const float* rstd, const float* y_bar,
                                           std::string& why) {
-  return unless_refused(why, [&] {
+  return unless_refused(handle_->why, why, [&] {
     return std::make_unique<NormVjp>(handle_->handle, handle_->stream, rows, channels, eps, x, gamma, mean, rstd,
                                      y_bar);
   });
 }
 
-std::string Cudnn::version() {
-  const std::size_t v = cudnnGetVersion();  // 90100 is 9.1.0
+std::string Cudnn::version() try {
+  const std::size_t v = library().cudnnGetVersion();  // 90100 is 9.1.0
   return fmt::format("{}.{}.{}", v / 10000, v % 10000 / 100, v % 100);
+} catch (const DeviceError&) {
+  return {};
 }
 
 }  // namespace mcn::bench

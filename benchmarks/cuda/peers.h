@@ -30,8 +30,8 @@ class PeerCall {
   virtual const float* result() = 0;
 };
 
-/// cuDNN on one stream. A call that it does not support, or that the build has no cuDNN for, is an empty pointer, and
-/// `why` says so.
+/// cuDNN on one stream. A call that it does not support, or for which build or machine have no cuDNN, is an empty
+/// pointer, and `why` says so.
 class Cudnn {
  public:
   explicit Cudnn(cudaStream_t stream);
@@ -58,17 +58,21 @@ class Cudnn {
   std::unique_ptr<Handle> handle_;
 };
 
-/// cuBLAS on one stream.
+/// cuBLAS on one stream. Without cuBLAS a call is an empty pointer, and `why` says so.
 class Cublas {
  public:
   explicit Cublas(cudaStream_t stream);
 
   /// a, b: row-major float32 in device memory. In float32 throughout.
-  std::unique_ptr<PeerCall> gemm(const shapes::GemmCase&, const float* a, const float* b);
+  std::unique_ptr<PeerCall> gemm(const shapes::GemmCase&, const float* a, const float* b, std::string& why);
+
+  /// Empty without cuBLAS.
+  [[nodiscard]] static std::string version();
 
  private:
   cudaStream_t stream_;
-  cuda::CublasGemm gemm_;
+  std::unique_ptr<cuda::CublasGemm> gemm_;
+  std::string why_;
 };
 
 }  // namespace mcn::bench

@@ -1,29 +1,16 @@
-// A data set and a configuration on which training takes no time.
+// Videos and a configuration on which training takes no time.
 #pragma once
 
-#include "data/synth.h"
 #include "engine/device.h"
 #include "meta/trainer.h"
 #include "tests/temporary_folder.h"
 
 namespace mcn::test {
 
-/// One data set for all tests of the program.
-inline const Dataset& videos() {
-  static const TemporaryFolder folder;
-  static const Dataset dataset = [] {
-    SynthConfig config;
-    config.out = folder.file("videos");
-    config.classes = 3;
-    config.train = 12;
-    config.test = 6;
-    config.frames = 12;
-    config.height = 40;
-    config.width = 48;
-    write_synthetic_dataset(config);
-    return load_ucf101(config.out, 1, Subset::train);
-  }();
-  return dataset;
+/// What all tests of the program draw from.
+inline const ClipSource& videos() {
+  static const ClipSource clips = random_clips(12);
+  return clips;
 }
 
 /// Some seconds of work at most.
@@ -39,6 +26,17 @@ inline TrainConfig small_config() {
   c.bank.size = 6;
   c.iterations = 6;
   return c;
+}
+
+/// Parameters and running statistics.
+inline std::vector<std::vector<double>> values(const Trainer& trainer) {
+  std::vector<std::vector<double>> out;
+  for (const Tensor& t : trainer.state().theta) out.push_back(t.to_doubles());
+  for (const RunningStatistics& r : trainer.state().running) {
+    out.push_back(r.mean.to_doubles());
+    out.push_back(r.variance.to_doubles());
+  }
+  return out;
 }
 
 }  // namespace mcn::test

@@ -14,6 +14,7 @@ namespace mcn {
 namespace {
 
 using Catch::Matchers::ContainsSubstring;
+using test::values;
 
 TrainConfig tiny_config() {
   TrainConfig c = test::small_config();
@@ -22,12 +23,6 @@ TrainConfig tiny_config() {
   c.loader.batch = 4;
   c.maml.inner_steps = 2;
   return c;
-}
-
-std::vector<std::vector<double>> values(const Trainer& trainer) {
-  std::vector<std::vector<double>> out;
-  for (const Tensor& t : trainer.state().theta) out.push_back(t.to_doubles());
-  return out;
 }
 
 /// Limits the device's memory, and lifts the limit again.
@@ -79,15 +74,9 @@ TEST_CASE("out of memory in an inner step says what to lower, loses nothing, and
   trainer.save(checkpoint);
   const auto before = values(trainer);
   const std::size_t held = simt.memory().current;
-  Loader loader(
-      test::videos(),
-      [&] {
-        LoaderConfig config = c.loader;
-        config.first_iteration = trainer.iteration();
-        return config;
-      }(),
-      simt);
-  const Batch batch = loader.next();
+  LoaderConfig next = c.loader;
+  next.first_iteration = trainer.iteration();
+  const Batch batch = test::videos().open(next, simt)->next({});
   {
     // Enough for the clips and some of a tape.
     const MemoryLimit limit(held + 1'500'000);

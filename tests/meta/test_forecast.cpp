@@ -13,7 +13,7 @@ TEST_CASE("the forecast is what a run's tensors take, byte for byte", "[slow]") 
   c.dtype = GENERATE(DType::f32, DType::f64);
   c.maml.inner_steps = 2;
   c.maml.inner_tape = GENERATE(InnerTape::keep, InnerTape::recompute);
-  const MemoryForecast forecast = forecast_memory(c, test::videos());
+  const MemoryForecast forecast = forecast_memory(c, test::videos().videos);
   const auto backend = make_cpu_backend();
   {
     Trainer trainer(c, test::videos(), *backend);
@@ -32,9 +32,9 @@ TEST_CASE("the forecast is what a run's tensors take, byte for byte", "[slow]") 
 
 TEST_CASE("a CUDA graph is forecast to hold what its kernels need at a time, not the sum") {
   TrainConfig c = test::small_config();
-  const std::size_t call_by_call = forecast_memory(c, test::videos()).peak_with_scratch;
+  const std::size_t call_by_call = forecast_memory(c, test::videos().videos).peak_with_scratch;
   c.cuda_graph = true;
-  const std::size_t graph = forecast_memory(c, test::videos()).peak_with_scratch;
+  const std::size_t graph = forecast_memory(c, test::videos().videos).peak_with_scratch;
   INFO(call_by_call << " bytes call by call, " << graph << " with a graph");
   CHECK(graph >= call_by_call / 2);
   CHECK(graph <= call_by_call * 3 / 2);
@@ -43,7 +43,7 @@ TEST_CASE("a CUDA graph is forecast to hold what its kernels need at a time, not
 TEST_CASE("a forecast leaves the device simt as it was") {
   Backend& simt = open_device("simt");
   const Tensor x = Tensor::full(simt, DType::f64, {3}, 2);
-  (void)forecast_memory(test::small_config(), test::videos());
+  (void)forecast_memory(test::small_config(), test::videos().videos);
   CHECK(x.to_doubles() == std::vector<double>(3, 2));
 }
 
@@ -52,7 +52,7 @@ TEST_CASE("inner tapes that are kept grow with K, those recorded again do not") 
   const auto peak = [&](int steps, InnerTape tape) {
     c.maml.inner_steps = steps;
     c.maml.inner_tape = tape;
-    return forecast_memory(c, test::videos());
+    return forecast_memory(c, test::videos().videos);
   };
   CHECK(peak(3, InnerTape::keep).tapes == 3 * peak(1, InnerTape::keep).tapes);
   CHECK(peak(3, InnerTape::recompute).tapes == peak(1, InnerTape::recompute).tapes);

@@ -7,6 +7,7 @@
 #include "meta/maml.h"
 #include "models/video_resnet.h"
 #include "tests/device_here.h"
+#include "tests/files.h"
 
 namespace mcn {
 namespace {
@@ -39,7 +40,7 @@ Tensor filled(Backend& backend, const ParameterSpec& spec, std::size_t number) {
 double relative(double actual, double expected, double scale) { return std::abs(actual - expected) / scale; }
 
 void compare_with_pytorch(const std::string& device) {
-  std::ifstream stream(std::string(MCN_SOURCE_DIR) + "/tests/golden/r2plus1d_10.json");
+  std::ifstream stream(test::source_file("tests/golden/r2plus1d_10.json"));
   const nlohmann::json golden = nlohmann::json::parse(stream);
   Backend& backend = open_device(device);
   const auto batch = golden.at("batch").get<std::int64_t>();

@@ -6,6 +6,7 @@
 
 #include "engine/device.h"
 #include "tests/catch.h"
+#include "tests/files.h"
 #include "tests/ops/harness.h"
 
 namespace mcn::test {
@@ -26,7 +27,7 @@ std::set<std::string> matches(const std::string& text, const std::string& patter
   return found;
 }
 
-const std::filesystem::path engine = std::filesystem::path(MCN_SOURCE_DIR) / "engine";
+const std::filesystem::path engine = test::source_file("engine");
 
 }  // namespace
 

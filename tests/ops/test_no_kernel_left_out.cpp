@@ -7,6 +7,7 @@
 #include "engine/device.h"
 #include "kernels/simt/runtime.h"
 #include "tests/catch.h"
+#include "tests/files.h"
 #include "tests/ops/harness.h"
 
 namespace mcn::test {
@@ -15,7 +16,7 @@ namespace {
 std::set<std::string> kernels_in_sources() {
   std::set<std::string> names;
   const std::regex kernel(R"(__global__\s+void\s+(?:__launch_bounds__\([^)]*\)\s*)?(\w+)\s*\()");
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(MCN_SOURCE_DIR "/kernels/cuda")) {
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(test::source_file("kernels/cuda"))) {
     if (!entry.is_regular_file()) continue;
     std::ifstream file(entry.path());
     std::stringstream text;

@@ -9,7 +9,8 @@
 namespace mcn::cuda {
 
 /// On one stream, in float32 or float64 throughout (no TF32), with a workspace of its own, so that results are the same
-/// bits every run and a graph can hold it. DeviceError if cuBLAS refuses.
+/// bits every run and a graph can hold it. The library is loaded by the first; DeviceError if there is none, or if it
+/// refuses.
 class CublasGemm {
  public:
   explicit CublasGemm(cudaStream_t stream);
@@ -24,6 +25,7 @@ class CublasGemm {
   void run(bool transpose_a, bool transpose_b, int m, int n, int k, const double* a, const double* b, double* c,
            bool accumulate);
 
+  /// DeviceError if there is no cuBLAS.
   [[nodiscard]] static std::string version();
 
  private:

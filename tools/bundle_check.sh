@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Runs a GPU bundle where there is no GPU, no network and nothing installed: tools/bundle_check.sh [BUNDLE]
+# In a root of Debian 12 that debootstrap makes with --variant=minbase (the machine's own mirror; kept in
+# build-bundle/root), the bundle must start, its tests on cpu, ref and simt must pass, and every stage that needs a GPU
+# must say so: exit status 4. Needs root. Exit status: 0; 1 it did not; 77 no such root can be made here.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+bundle=${1:-build-bundle/bundle}
+root=build-bundle/root
+[[ -x $bundle/gpu_run.sh ]] || { echo "bundle_check: no bundle in $bundle; tools/gpu_bundle.sh makes it" >&2 && exit 1; }
+
+skip() {
+  echo "bundle_check: skipped: $*" >&2
+  exit 77
+}
+
+# The first that apt reads, in either of its formats.
+mirror() {
+  {
+    sed -n 's/^deb \(\[[^]]*\] \)\{0,1\}\([^ ]*\) .*/\2/p' /etc/apt/sources.list 2>/dev/null
+    sed -n 's/^URIs: *\([^ ]*\).*/\1/p' /etc/apt/sources.list.d/*.sources 2>/dev/null
+  } | head -n 1
+}
+
+if [[ ! -e $root/complete ]]; then
+  ((EUID == 0)) || skip "debootstrap and chroot need root"
+  command -v debootstrap >/dev/null || skip "debootstrap is not installed"
+  rm -rf "$root"
+  mkdir -p build-bundle
+  debootstrap --variant=minbase bookworm "$root" "$(mirror)" >build-bundle/debootstrap.log 2>&1 || {
+    tail -n 3 build-bundle/debootstrap.log >&2
+    skip "debootstrap cannot make a root"
+  }
+  touch "$root/complete"
+fi
+
+rm -rf "$root/bundle" "$root/out"
+cp -r "$bundle" "$root/bundle"
+status=0
+# shellcheck disable=SC2016  # the inner shell's
+unshare --net --mount --pid --fork --kill-child bash -c \
+  'mount -t proc proc "$1/proc" && exec chroot "$1" /usr/bin/env -i PATH=/usr/bin:/bin HOME=/root /bundle/gpu_run.sh --out /out' \
+  check "$root" || status=$?
+((status == 4)) || { echo "bundle_check: expected exit status 4 from gpu_run.sh, got $status" >&2 && exit 1; }
+for stage in a b c d; do
+  grep -q "\"stage\": \"$stage\", .*no usable GPU" "$root/out/summary.json" ||
+    { echo "bundle_check: the summary does not list stage $stage as not run" >&2 && exit 1; }
+done
+echo "bundle_check: passed: without a GPU exit status 4, and what needs none has passed"
