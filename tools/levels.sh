@@ -17,7 +17,7 @@ check() {
   devices=$(qemu-x86_64-static -cpu "$1" build/mcn devices)
   grep '^cpu ' <<<"$devices"
   grep -q "x86-64-$2 kernels" <<<"$devices" || { echo "levels: expected the level $2" >&2 && return 1; }
-  qemu-x86_64-static -cpu "$1" build/test_kernels "[cpu]~[slow]"
+  qemu-x86_64-static -cpu "$1" build/test_kernels "[cpu]~[slow]~[system]"
 }
 check Nehalem v2
 check Haswell v3

@@ -114,9 +114,9 @@ TEST_CASE("idle threads use no processor", "[cpu][parallel]") {
   CHECK(cpu_seconds() - begun < 0.1);
 }
 
-// AddressSanitizer's own memory would not fit.
+// AddressSanitizer's own memory would not fit. Tagged [system]: qemu's emulation of a process has no such limit.
 #if !defined(__SANITIZE_ADDRESS__)
-TEST_CASE("threads that the system does not give are an error of one line", "[cpu][parallel]") {
+TEST_CASE("threads that the system does not give are an error of one line", "[cpu][parallel][system]") {
   const Threads scope(9);
   std::size_t pages = 0;
   std::ifstream("/proc/self/statm") >> pages;
