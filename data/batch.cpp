@@ -2,6 +2,7 @@
 #include "data/batch.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <numeric>
 
@@ -14,7 +15,10 @@ namespace {
 class RandomClips final : public BatchSource {
  public:
   RandomClips(std::int64_t videos, const LoaderConfig& config, Backend& backend)
-      : videos_(videos), config_(config), ring_(backend, view_bytes(config)), iteration_(config.first_iteration) {
+      : videos_(videos),
+        config_(config),
+        ring_(backend, view_bytes(config), static_cast<std::size_t>(2 * config.batch)),
+        iteration_(config.first_iteration) {
     check(config, videos);
   }
 
@@ -38,11 +42,20 @@ class RandomClips final : public BatchSource {
   [[nodiscard]] LoaderStats stats() const override { return stats_; }
 
  private:
+  // Coarse patches tell a video from the others whatever is cropped; of noise alone nothing is left after pooling.
   void fill(std::span<std::uint8_t> frames, std::int64_t video) const {
+    constexpr std::size_t patches = 8;
     Philox random(config_.seed, hash_stream(DrawPurpose::pixels, video));
-    for (std::size_t i = 0; i < frames.size(); i += 4) {
-      const std::uint32_t four = random();
-      std::memcpy(&frames[i], &four, std::min<std::size_t>(4, frames.size() - i));
+    std::array<std::uint8_t, patches * patches * 3> colours{};
+    for (std::uint8_t& c : colours) c = static_cast<std::uint8_t>(random() & 0xF0U);
+    const auto height = static_cast<std::size_t>(config_.augment.resize_height);
+    const auto width = static_cast<std::size_t>(config_.augment.resize_width);
+    for (std::size_t pixel = 0; pixel < frames.size() / 3; ++pixel) {
+      const std::size_t row = pixel / width % height * patches / height;
+      const std::size_t column = pixel % width * patches / width;
+      std::uint32_t noise = random();
+      for (std::size_t c = 0; c < 3; ++c, noise >>= 4)
+        frames[3 * pixel + c] = static_cast<std::uint8_t>(colours[(row * patches + column) * 3 + c] | (noise & 0xFU));
     }
   }
 

@@ -86,8 +86,8 @@ struct ClipSource {
   std::function<std::unique_ptr<BatchSource>(const LoaderConfig&, Backend&)> open;
 };
 
-/// Videos of random frames, each pixel of each frame drawn from (seed, video): for checks where there are no files.
-/// Both views of a video show the same frames, augmented as the loader does.
+/// Videos of random patches and noise, a function of (seed, video), for checks where there are no files. Both views of
+/// a video show the same frames, augmented as the loader does.
 ClipSource random_clips(std::int64_t videos);
 
 /// The videos of an iteration's batch before any is replaced: what the sampler alone decides.

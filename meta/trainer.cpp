@@ -28,8 +28,7 @@ Trainer::Trainer(TrainConfig config, ClipSource clips, Backend& backend, const s
       model_(config_.model),
       state_(initial_state(model_, backend, config_.dtype, config_.loader.seed)),
       optimizer_(config_.optimizer, model_.parameters()),
-      bank_(config_.bank, clips.videos, model_.feature_size(), backend,
-            config_.dtype, config_.loader.seed),
+      bank_(config_.bank, clips.videos, model_.feature_size(), backend, config_.dtype, config_.loader.seed),
       clips_(std::move(clips)) {
   const std::int64_t least = config_.method == Method::mcn ? 4 : 2;
   if (config_.loader.batch < least)

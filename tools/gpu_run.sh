@@ -49,6 +49,12 @@ trap 'rm -rf "$scratch"' EXIT
 touch "$results"
 export MCN_TEST_DATA=$here
 python=${MCN_PYTHON:-python3}
+# The libraries that PyTorch would use, wherever that Python is.
+if [[ -z ${MCN_CUDA_LIBRARIES-} ]]; then
+  MCN_CUDA_LIBRARIES=$("$python" -c 'import glob, sys
+print(":".join(found for folder in sys.path if folder for found in glob.glob(folder + "/nvidia/*/lib")))' 2>/dev/null)
+  export MCN_CUDA_LIBRARIES
+fi
 
 # What a task writes there: JSON objects, a line each; a line for people.
 export FIGURES=$scratch/figures HEADLINE=$scratch/headline

@@ -1,6 +1,7 @@
 # mcn_kernels_cpu: the sources of kernels/cpu, compiled once for each level of the instruction set, and the choice among
-# them (kernels/cpu/levels, which has the list, too). A level's objects become one object file in which every symbol but the factory is local. Else the linker would
-# keep one copy of each inline function for the whole program, maybe one with instructions that the processor lacks.
+# them (kernels/cpu/levels, which has the list, too). A level's objects become one object file in which every symbol but
+# the factory is local. Else the linker would keep one copy of each inline function for the whole program, maybe one with
+# instructions that the processor lacks.
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
   set(mcn_cpu_levels v2 v3 v4)
   set(mcn_cpu_options_v2 -march=x86-64-v2)

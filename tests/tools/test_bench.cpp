@@ -1,4 +1,5 @@
-// `mcn bench decode`: its JSON, and that what a soak holds is bounded.
+// `mcn bench decode` and `mcn bench train`: their JSON, that what a soak holds is bounded, and that a fingerprint is
+// one.
 #include <nlohmann/json.hpp>
 
 #include "data/encoder.h"
@@ -81,6 +82,25 @@ TEST_CASE("bench decode: fewer clips than points of the curve") {
   CHECK(json.at("after").at("clips") == std::vector<int>{0, 1, 2, 3});
   CHECK(json.at("bad_clips") == 0);
   CHECK(json.at("checked_frames") == 48);
+}
+
+TEST_CASE("bench train: a fingerprint of the parameters that the seed decides, and no thread") {
+  const auto run = [](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments{"bench", "train", "--iterations", "2", "--frames", "4", "--size", "16"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const auto result = mcn_command(arguments);
+    CAPTURE(result.out, result.err);
+    REQUIRE(result.exit_code == 0);
+    return nlohmann::json::parse(result.last_line());
+  };
+  const auto one = run({"--threads", "1"});
+  CHECK(one.at("iterations") == 2);
+  CHECK(one.at("first_loss").get<double>() > 0);
+  CHECK(one.at("seconds_median").get<double>() > 0);
+  CHECK(one.at("theta").get<std::string>().size() == 16);
+  CHECK(run({"--threads", "2"}).at("theta") == one.at("theta"));
+  CHECK(run({"--seed", "1"}).at("theta") != one.at("theta"));
+  CHECK(run({"--method", "joint"}).at("theta") != one.at("theta"));
 }
 
 }  // namespace mcn

@@ -9,7 +9,6 @@
 #include "kernels/backend.h"
 
 #if defined(__x86_64__)
-#include <sys/platform/x86.h>
 #define MCN_CPU_LEVELS(X) X(v2) X(v3) X(v4)
 #else
 #define MCN_CPU_LEVELS(X) X(generic)
@@ -34,19 +33,18 @@ constexpr Level levels[] = {MCN_CPU_LEVELS(MCN_LEVEL_ROW)};
 #undef MCN_LEVEL_ROW
 
 #if defined(__x86_64__)
-// The lists of the x86-64 psABI. By glibc, which also asks whether the system saves the registers: not every compiler's
-// __builtin_cpu_supports knows all of these.
+// What marks a level of the x86-64 psABI among the processors that exist; the compiler's builtins also ask whether the
+// system saves the registers. clang 16 does not know the levels by name, nor all of their features.
 bool is_here(std::string_view level) {
-  const bool v2 = CPU_FEATURE_ACTIVE(CMPXCHG16B) && CPU_FEATURE_ACTIVE(LAHF64_SAHF64) && CPU_FEATURE_ACTIVE(POPCNT) &&
-                  CPU_FEATURE_ACTIVE(SSE3) && CPU_FEATURE_ACTIVE(SSSE3) && CPU_FEATURE_ACTIVE(SSE4_1) &&
-                  CPU_FEATURE_ACTIVE(SSE4_2);
-  const bool v3 = v2 && CPU_FEATURE_ACTIVE(AVX) && CPU_FEATURE_ACTIVE(AVX2) && CPU_FEATURE_ACTIVE(BMI1) &&
-                  CPU_FEATURE_ACTIVE(BMI2) && CPU_FEATURE_ACTIVE(F16C) && CPU_FEATURE_ACTIVE(FMA) &&
-                  CPU_FEATURE_ACTIVE(LZCNT) && CPU_FEATURE_ACTIVE(MOVBE);
+  const bool v2 = __builtin_cpu_supports("popcnt") && __builtin_cpu_supports("sse3") &&
+                  __builtin_cpu_supports("ssse3") && __builtin_cpu_supports("sse4.1") &&
+                  __builtin_cpu_supports("sse4.2");
+  const bool v3 = v2 && __builtin_cpu_supports("avx") && __builtin_cpu_supports("avx2") &&
+                  __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("fma");
   if (level == "v2") return v2;
   if (level == "v3") return v3;
-  return v3 && CPU_FEATURE_ACTIVE(AVX512F) && CPU_FEATURE_ACTIVE(AVX512BW) && CPU_FEATURE_ACTIVE(AVX512CD) &&
-         CPU_FEATURE_ACTIVE(AVX512DQ) && CPU_FEATURE_ACTIVE(AVX512VL);
+  return v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
 #else
 bool is_here(std::string_view) { return true; }
