@@ -36,7 +36,7 @@ std::unique_ptr<Backend> make_simt_backend_or_say_why() {
 }
 #define MCN_SIMT_BUILD ""
 #else
-#define MCN_SIMT_BUILD MCN_CPU_BUILD
+#define MCN_SIMT_BUILD "portable"
 constexpr auto make_simt_backend_or_say_why = make_simt_backend;
 #endif
 

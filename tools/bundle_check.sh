@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs a GPU bundle where there is no GPU, no network and nothing installed: tools/bundle_check.sh [BUNDLE]
-# In a root of Debian 12 that debootstrap makes with --variant=minbase (the machine's own mirror; kept in
-# build-bundle/root), the bundle must start, its tests on cpu, ref and simt must pass, and every stage that needs a GPU
-# must say so: exit status 4. Needs root. Exit status: 0; 1 it did not; 77 no such root can be made here.
+# In a minimal root of Debian 12 (tools/debian_root.sh; kept in build-bundle/root), the bundle must start, its tests on
+# cpu, ref and simt must pass, and every stage that needs a GPU must say so: exit status 4. Exit status: 0; 1 it did not;
+# 77 no such root can be made here.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,28 +10,8 @@ bundle=${1:-build-bundle/bundle}
 root=build-bundle/root
 [[ -x $bundle/gpu_run.sh ]] || { echo "bundle_check: no bundle in $bundle; tools/gpu_bundle.sh makes it" >&2 && exit 1; }
 
-skip() {
-  echo "bundle_check: skipped: $*" >&2
-  exit 77
-}
-
-# The first that apt reads, in either of its formats.
-mirror() {
-  {
-    sed -n 's/^deb \(\[[^]]*\] \)\{0,1\}\([^ ]*\) .*/\2/p' /etc/apt/sources.list 2>/dev/null
-    sed -n 's/^URIs: *\([^ ]*\).*/\1/p' /etc/apt/sources.list.d/*.sources 2>/dev/null
-  } | head -n 1
-}
-
 if [[ ! -e $root/complete ]]; then
-  ((EUID == 0)) || skip "debootstrap and chroot need root"
-  command -v debootstrap >/dev/null || skip "debootstrap is not installed"
-  rm -rf "$root"
-  mkdir -p build-bundle
-  debootstrap --variant=minbase bookworm "$root" "$(mirror)" >build-bundle/debootstrap.log 2>&1 || {
-    tail -n 3 build-bundle/debootstrap.log >&2
-    skip "debootstrap cannot make a root"
-  }
+  tools/debian_root.sh bookworm "$root" || exit
   touch "$root/complete"
 fi
 

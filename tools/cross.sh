@@ -2,7 +2,7 @@
 # Builds the kernels for 64-bit ARM (Grace, Jetson) and runs their tests in an emulation: tools/cross.sh [--compile]
 #   --compile  the kernels alone, without tests
 # Needs Debian's cross compiler and qemu (tools/setup.sh --cross). Libraries for ARM go into build-aarch64/sysroot and
-# nowhere else: no package of this machine changes.
+# nowhere else: no package of this machine changes. Exit status: 0; 1 a step failed; 2 usage; 77 no network.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -21,8 +21,8 @@ case "$#:${1-}" in
 esac
 
 die() {
-  echo "cross: $*" >&2
-  exit 1
+  echo "cross: $1" >&2
+  exit "${2-1}"
 }
 for program in aarch64-linux-gnu-g++ qemu-aarch64-static apt-get cmake ninja; do
   command -v "$program" >/dev/null || die "$program is missing: tools/setup.sh --cross"
@@ -39,7 +39,7 @@ fetch_sysroot() {
   touch "$state/status"
   local apt=(-qq -o APT::Architecture=arm64 -o APT::Architectures::=arm64 -o Dir::State::lists="$state/lists"
     -o Dir::State::status="$state/status" -o Dir::Cache="$state/cache" -o APT::Sandbox::User= -o Debug::NoLocking=1)
-  apt-get "${apt[@]}" update || die "apt-get update for arm64 failed; see its messages above"
+  apt-get "${apt[@]}" update || die "apt-get update for arm64 failed; see its messages above" 77
   # The libraries behind the development packages, but not their dependencies: the compiler has those.
   packages=(libfmt-dev libboost-context-dev nlohmann-json3-dev libcli11-dev catch2)
   mapfile -t packages < <(
@@ -50,7 +50,7 @@ fetch_sysroot() {
   (
     cd "$state/download"
     apt-get "${apt[@]}" download "${packages[@]}"
-  ) || die "apt-get could not download ${packages[*]} for arm64"
+  ) || die "apt-get could not download ${packages[*]} for arm64" 77
   for file in "$state"/download/*.deb; do dpkg-deb -x "$file" "$sysroot"; done
   rm -rf "$state"
   touch "$sysroot/complete"

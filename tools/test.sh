@@ -101,11 +101,11 @@ report_kernels() {
   tools/kernel_report --quiet --json build-cuda/kernel_report.json
 }
 
-# As a newcomer: another release of Debian, another compiler, another FFmpeg, and nothing installed.
-check_fresh() {
+# Exit status 77 says that this machine cannot do it: the stage counts as left out.
+unless_skipped() {
   local status=0
-  tools/fresh.sh trixie 'tools/test.sh --quick' || status=$?
-  ((status != 77)) || { leave_out "fresh trixie" "see above" && return 0; }
+  "$@" || status=$?
+  ((status != 77)) || { leave_out "$stage_name" "this machine cannot, see above" && return 0; }
   return "$status"
 }
 
@@ -120,7 +120,7 @@ run_suite() {
 if $quick; then
   stage "set-up" tools/setup.sh --test
 else
-  stage "set-up" tools/setup.sh --test --check
+  stage "set-up" tools/setup.sh --test --check --cross
 fi
 use_ccache
 stage "release build, $jobs jobs" build release
@@ -135,11 +135,15 @@ if ! $quick; then
     stage "libraries that cuda needs" check_needed_libraries
     stage "cuda without a GPU" check_without_gpu
     stage "report on the CUDA kernels" report_kernels
+    stage "GPU bundle" unless_skipped tools/gpu_bundle.sh --check
   else
     leave_out "cuda build" "no nvcc"
+    leave_out "GPU bundle" "no nvcc"
   fi
+  stage "kernels for 64-bit ARM" unless_skipped tools/cross.sh --compile
+  # Another Debian, compiler and FFmpeg, and nothing installed.
   if [[ -z ${MCN_FRESH-} ]]; then
-    stage "fresh trixie" check_fresh
+    stage "fresh trixie" unless_skipped tools/fresh.sh trixie 'tools/test.sh --quick'
   else
     leave_out "fresh trixie" "this is a fresh root already"
   fi
