@@ -46,8 +46,7 @@ std::unique_ptr<Backend> only(int) {
 }
 
 constexpr Device devices[] = {
-    {"cpu", only<make_cpu_backend>, false, "vectorized kernels on this machine's processor (default)",
-     MCN_CPU_BUILD},
+    {"cpu", only<make_cpu_backend>, false, "vectorized kernels on this machine's processor (default)", MCN_CPU_BUILD},
     {"ref", only<make_ref_backend>, false, "plain loops on one thread: the oracle, slow", "portable"},
     {"cuda", make_cuda_backend_or_say_why, true, "hand-written CUDA kernels on an NVIDIA GPU: the first, or cuda:INDEX",
      MCN_CUDA_BUILD},

@@ -27,10 +27,10 @@ struct Launch {
   std::vector<const void*> words;  ///< of the arguments: what may be an address, for a graph
 };
 
-/// Runs every block of a launch, blocks side by side on the threads of run_parallel, each with its shared memory poisoned (0xFF
-/// bytes: NaN). Throws DeviceError, naming the kernel, block and thread, for a barrier that not every thread of the
-/// block reaches, a warp operation that not all 32 lanes of the warp reach, copies that nobody waited for, and what the
-/// functions below refuse.
+/// Runs every block of a launch, blocks side by side on the threads of run_parallel, each with its shared memory
+/// poisoned (0xFF bytes: NaN). Throws DeviceError, naming the kernel, block and thread, for a barrier that not every
+/// thread of the block reaches, a warp operation that not all 32 lanes of the warp reach, copies that nobody waited
+/// for, and what the functions below refuse.
 void run_grid(const Launch&, Order);
 
 // What device code asks of the block that runs it (kernels/simt/language.h).

@@ -10,8 +10,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// What tools/setup.sh --test fetched from `source`, "debian" or "pypi". None, with the test case skipped, where it could
-/// not.
+/// What tools/setup.sh --test fetched from `source`, "debian" or "pypi". None, with the test case skipped, where it
+/// could not.
 std::vector<fs::path> real_videos(const std::string& source, const std::string& extension) {
   const fs::path folder = fs::path(MCN_SOURCE_DIR) / "build-videos" / source;
   std::vector<fs::path> paths;
