@@ -68,7 +68,7 @@ DynamicLibrary::DynamicLibrary(std::string prefix, const std::vector<std::string
   const auto opened_in = [&](const std::vector<std::string>& folders) {
     for (const std::string& folder : folders)
       for (const std::string& name : names) {
-        const std::string path = folder + "/" + name;
+        const std::string path = fmt::format("{}/{}", folder, name);
         std::error_code ignored;
         if (!std::filesystem::exists(path, ignored)) continue;
         if (opened(path)) return true;

@@ -20,7 +20,7 @@ class ParallelBody {
  public:
   template <class F>
   requires(!std::is_same_v<std::remove_cvref_t<F>, ParallelBody>)
-      ParallelBody(F&& f)  // NOLINT(google-explicit-constructor)
+      ParallelBody(F&& f)  // NOLINT(google-explicit-constructor,bugprone-forwarding-reference-overload)
       : object_(const_cast<void*>(static_cast<const void*>(std::addressof(f)))),
         call_([](void* object, std::int64_t i, std::int64_t slot) {
           (*static_cast<std::remove_reference_t<F>*>(object))(i, slot);
