@@ -8,6 +8,7 @@
 // What the options' code refers to besides: a settings file is read without a device and without a model.
 namespace mcn {
 Backend& open_device(std::string_view) { fuzz::violated("reading settings opens no device"); }
+std::vector<std::string> device_names() { return {"cpu", "ref", "cuda", "simt"}; }
 std::vector<std::string> video_resnet_archs() { return {"r2plus1d_18", "r2plus1d_10", "r3d_18"}; }
 }  // namespace mcn
 
