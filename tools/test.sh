@@ -144,10 +144,8 @@ if ! $quick; then
     stage "libraries that cuda needs" check_needed_libraries
     stage "cuda without a GPU" check_without_gpu
     stage "report on the CUDA kernels" report_kernels
-    stage "GPU bundle" unless_skipped tools/gpu_bundle.sh --check
   else
     leave_out "cuda build" "no nvcc"
-    leave_out "GPU bundle" "no nvcc"
   fi
   stage "kernels for 64-bit ARM" unless_skipped tools/cross.sh --compile
   # Another Debian, compiler and FFmpeg, and nothing installed.
