@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The whole check of a change: set-up, builds, format, clang-tidy, sanitizers, fuzzers, a fresh Debian 13, then the suite.
+# The whole check of a change: set-up, builds, format, clang-tidy, sanitizers, fuzzers, CUDA, ARM, a fresh Debian 13, and
+# the suite last.
 # tools/test.sh [--quick]
 #   --quick  only the release build and the suite
 # A stage that this machine cannot run is left out; the last lines name it, with the reason.
@@ -12,7 +13,7 @@ case "$#:${1-}" in
   0:) ;;
   1:--quick) quick=true ;;
   1:--help | 1:-h)
-    sed -n '2,6s/^# //p' "$0"
+    sed -n '2,7s/^# //p' "$0"
     exit 0
     ;;
   *)
