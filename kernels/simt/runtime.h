@@ -88,13 +88,28 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph);
 
 namespace mcn::simt {
 
-/// Adds the aligned words of an argument of a launch, which may be addresses.
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_clear_padding)
+#define MCN_CLEAR_PADDING(p) __builtin_clear_padding(p)
+#endif
+#endif
+
+/// Adds the aligned words of an argument of a launch, which may be addresses. Padding is left out, because it holds
+/// what the host's stack held before: often the address of something freed. A compiler that cannot clear it (clang up
+/// to 19) adds pointers alone.
 template <class Arg>
-void add_words(const Arg& arg, std::vector<const void*>& words) {
+void add_words(Arg arg, std::vector<const void*>& words) {
   static_assert(std::is_trivially_copyable_v<Arg>);
-  const std::size_t first = words.size();
-  words.resize(first + sizeof arg / sizeof(void*));
-  if (words.size() > first) std::memcpy(&words[first], &arg, (words.size() - first) * sizeof(void*));
+  if constexpr (std::is_pointer_v<Arg>) {
+    words.push_back(static_cast<const void*>(arg));
+  } else if constexpr (std::is_class_v<Arg>) {
+#ifdef MCN_CLEAR_PADDING
+    MCN_CLEAR_PADDING(&arg);
+    const std::size_t first = words.size();
+    words.resize(first + sizeof arg / sizeof(void*));
+    if (words.size() > first) std::memcpy(&words[first], &arg, (words.size() - first) * sizeof(void*));
+#endif
+  }
 }
 
 /// Puts a launch on a stream. cudaErrorInvalidConfiguration for one that some GPU from sm_80 on would refuse, also in
