@@ -11,6 +11,13 @@ else()
   set(mcn_cpu_levels generic)
 endif()
 
+# With clang, CMake takes LLVM's linker, which cannot join sections for good in an object.
+set(mcn_relocatable_linker ${CMAKE_LINKER})
+if(CMAKE_LINKER MATCHES "(lld|gold|mold)$")
+  find_program(MCN_GNU_LD NAMES ld.bfd REQUIRED)
+  set(mcn_relocatable_linker ${MCN_GNU_LD})
+endif()
+
 file(GLOB mcn_cpu_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/cpu/*.cpp)
 set(mcn_cpu_objects)
 foreach(level IN LISTS mcn_cpu_levels)
@@ -28,7 +35,7 @@ foreach(level IN LISTS mcn_cpu_levels)
   add_custom_command(
     OUTPUT ${object}
     COMMAND ${CMAKE_COMMAND} -E make_directory ${CMAKE_BINARY_DIR}/cpu_levels
-    COMMAND ${CMAKE_LINKER} -r --force-group-allocation -o ${object} $<TARGET_OBJECTS:${target}>
+    COMMAND ${mcn_relocatable_linker} -r --force-group-allocation -o ${object} $<TARGET_OBJECTS:${target}>
     COMMAND ${CMAKE_OBJCOPY} --keep-global-symbol=mcn_make_cpu_backend_${level} ${object}
     DEPENDS ${target} $<TARGET_OBJECTS:${target}>
     COMMENT "Linking the cpu kernels of level ${level}"

@@ -12,7 +12,7 @@ class Scratch {
   Scratch(CachingAllocator& allocator, std::int64_t count)
       : allocator_(allocator),
         data_(static_cast<T*>(allocator.allocate(static_cast<std::size_t>(count) * sizeof(T)))) {}
-  ~Scratch() { allocator_.release(data_); }
+  ~Scratch() { allocator_.release(static_cast<void*>(data_)); }
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
 
