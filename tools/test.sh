@@ -117,11 +117,11 @@ report_kernels() {
   tools/kernel_report --quiet --json build-cuda/kernel_report.json
 }
 
-# Exit status 77 says that this machine cannot do it: the stage counts as left out.
+# Exit status 77 says that this machine cannot do it: the stage counts as left out, for the reason it gave last.
 unless_skipped() {
   local status=0
-  "$@" || status=$?
-  ((status != 77)) || { leave_out "$stage_name" "this machine cannot, see above" && return 0; }
+  { "$@" 2>&1 >&3 | tee build/stage_errors >&2; } 3>&1 || status=$?
+  ((status != 77)) || { leave_out "$stage_name" "$(tail -n 1 build/stage_errors)" && return 0; }
   return "$status"
 }
 
