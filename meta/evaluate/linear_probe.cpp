@@ -129,11 +129,11 @@ LinearProbe::LinearProbe(const Embedding& train, const LinearProbeConfig& config
 }
 
 Tensor LinearProbe::standardized(const Embedding& e, Backend& backend, DType dtype) const {
-  std::vector<float> values(e.values.size());
+  std::vector<double> values(e.values.size());
   const auto features = static_cast<std::size_t>(e.features);
   for (std::size_t i = 0; i < values.size(); ++i)
-    values[i] = static_cast<float>((e.values[i] - mean_[i % features]) * scale_[i % features]);
-  return Tensor::from(backend, dtype, {e.rows(), e.features}, std::span<const float>(values));
+    values[i] = (e.values[i] - mean_[i % features]) * scale_[i % features];
+  return Tensor::from(backend, dtype, {e.rows(), e.features}, std::span<const double>(values));
 }
 
 std::vector<std::int64_t> LinearProbe::predict(const Embedding& videos) const {
