@@ -45,7 +45,9 @@ int embed(const Options& o) {
 void add_embed(CLI::App& app) {
   CLI::App* command = app.add_subcommand("embed", "pooled backbone features of a data set's videos, or of video files");
   auto o = std::make_shared<Options>();
-  command->add_option("videos", o->videos, "video files, in the place of --data")->type_name(file_type);
+  command->add_option("videos", o->videos, "video files, in the place of --data")
+      ->type_name(file_type)
+      ->default_str("");
   command
       ->add_option("--out", o->out,
                    "what to write, by the end of its name: .npz, .csv or .safetensors, each with features, names of "

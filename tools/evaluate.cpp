@@ -243,11 +243,12 @@ int evaluate(const Options& o) {
 void add_evaluate(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "evaluate",
-      "what a network's features tell of the classes of test videos: retrieval, weighted k-NN and linear probe, with "
-      "95% "
-      "intervals, chance and the same network with random weights. Bad input: exit code 2 for classes that are not "
-      "there, 3 for data without two classes or with other classes in training than in test, 5 for features that are "
-      "not finite");
+      "measure what a network's features tell of the classes of test videos, by retrieval, weighted k-NN and a linear\n"
+      "probe, each with a 95% interval, chance and the same network with random weights. Exit codes: 2 for classes "
+      "that\n"
+      "are not there, 3 for data without two classes or with other classes in training than in test, 5 for features "
+      "that\n"
+      "are not finite");
   auto o = std::make_shared<Options>();
   add_network_options(*command, o->network);
   add_dataset_options(*command, o->dataset, true);

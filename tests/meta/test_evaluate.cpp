@@ -165,7 +165,7 @@ TEST_CASE("a hit is a neighbor of the query's class among the first k") {
   CHECK(hits(found, gallery, queries, 50) == std::vector<double>{1, 1});
 }
 
-TEST_CASE("a search refuses empty sets, other widths and features that are not finite; zeros are near nothing") {
+TEST_CASE("a search refuses empty sets, other widths and features that are not finite, and zeros are near nothing") {
   const Search search{open_device("cpu")};
   const Embedding gallery{2, {1, 0, 0, 0}, {0, 1}};
   CHECK_THROWS_AS(nearest({2, {}, {}}, gallery, 1, search), UsageError);
