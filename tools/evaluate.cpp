@@ -261,7 +261,7 @@ void add_evaluate(CLI::App& app) {
   command
       ->add_option("--labels-per-class", o->labels_per_class, "training videos of each class, drawn by --seed; 0: all")
       ->check(not_negative_number());
-  command->add_option("--neighbors", o->protocols.neighbors, "k of k-NN")->check(CLI::Range(1, 100000));
+  command->add_option("--neighbors", o->protocols.neighbors, "k of k-NN")->check(CLI::Range(1, 1000));
   command->add_option("--temperature", o->protocols.temperature, "of k-NN: a vote weighs exp(cosine / temperature)")
       ->check(positive_number());
   command->add_flag("--by-class", o->by_class, "show each class in the table, too; --json always does");

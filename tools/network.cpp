@@ -45,11 +45,7 @@ VideoEmbeddings embed_with_progress(const std::string& title, const NetworkOptio
   progress.finish();
   if (!result.bad.empty())
     fmt::print(stderr, "{}: {} of {} videos cannot be used and are left out{}\n", title, result.bad.size(),
-               dataset.videos.size(), [&] {
-                 std::string list;
-                 for (const auto& [video, error] : result.bad) list += "; " + error;
-                 return list;
-               }());
+               dataset.videos.size(), causes(result));
   return result;
 }
 

@@ -20,16 +20,19 @@ void note_bad(VideoEmbeddings& result, std::int64_t video, std::string error, st
   result.bad.emplace_back(video, std::move(error));
   const std::int64_t count = std::ssize(result.bad);
   if (static_cast<double>(count) * 100 <= percent * static_cast<double>(videos) && count < videos) return;
-  constexpr std::int64_t most_shown = 5;
-  std::string list;
-  for (std::int64_t i = 0; i < std::min(count, most_shown); ++i)
-    list += "; " + result.bad[static_cast<std::size_t>(i)].second;
-  if (count > most_shown) list += fmt::format("; and {} more", count - most_shown);
-  if (count == videos) fail<DataError>("embed", "none of {} videos can be used{}", videos, list);
-  fail<DataError>("embed", "{} of {} videos cannot be used, more than {}%{}", count, videos, percent, list);
+  if (count == videos) fail<DataError>("embed", "none of {} videos can be used{}", videos, causes(result));
+  fail<DataError>("embed", "{} of {} videos cannot be used, more than {}%{}", count, videos, percent, causes(result));
 }
 
 }  // namespace
+
+std::string causes(const VideoEmbeddings& embeddings) {
+  constexpr std::size_t most = 5;
+  std::string list;
+  for (std::size_t i = 0; i < std::min(most, embeddings.bad.size()); ++i) list += "; " + embeddings.bad[i].second;
+  if (embeddings.bad.size() > most) list += fmt::format("; and {} more", embeddings.bad.size() - most);
+  return list;
+}
 
 VideoEmbeddings embed_videos(const ModelDescription& description, const McnModel& model,
                              std::span<const ModelState> states, const Dataset& dataset, const EmbedConfig& config,
@@ -78,6 +81,7 @@ VideoEmbeddings embed_videos(const ModelDescription& description, const McnModel
       });
     } catch (const DataError& error) {
       note_bad(result, video, error.what(), videos, config.max_bad_percent);
+      if (progress) progress(video + 1, videos);
       continue;
     }
     const std::int64_t row = std::ssize(result.videos);

@@ -27,6 +27,9 @@ struct VideoEmbeddings {
   std::vector<std::pair<std::int64_t, std::string>> bad;  ///< number and cause of each video that is left out
 };
 
+/// "; cause; cause", of the first videos that are left out, and how many there are beyond these.
+std::string causes(const VideoEmbeddings& embeddings);
+
 /// Pooled backbone features of every video of a data set by one or several states of a model, which see the same clips;
 /// normalised by running statistics. progress, if given, is called with videos done and in all, also while a video
 /// takes its time, and may throw to stop. DataError, naming the first of them, if more than max_bad_percent of the

@@ -180,11 +180,12 @@ TEST_CASE("evaluate refuses classes that are not there and files that it cannot 
   CHECK(one_line_error(nowhere, "evaluate", {"none/e.json"}));
   CHECK(run({"--labels-per-class", "-1"}).exit_code == 2);
   CHECK(run({"--neighbors", "0"}).exit_code == 2);
+  CHECK(run({"--neighbors", "1001"}).exit_code == 2);
   CHECK(run({"--temperature", "0"}).exit_code == 2);
   CHECK(run({"--max-bad", "101%"}).exit_code == 2);
 }
 
-TEST_CASE("evaluate: a class without training videos is counted as missed, and said; one class is not enough") {
+TEST_CASE("evaluate: a class without training videos is counted as missed, and said, and one class is not enough") {
   const Set& set = shared_set();
   std::string two, one;
   for (const VideoEntry& entry : set.train.videos) {

@@ -1,7 +1,7 @@
-// The search for nearest neighbors among features (meta/evaluate/neighbors.h) on the cpu backend. A small search is
-// verified against a full sort before a large one is timed. A gallery of 1,000,000 videos takes 2 GiB, and is searched
-// only with --full.
-//   taskset -c 0,1 build/bench_search --full --benchmark_filter=1000000
+// Evaluation on the cpu backend: the search for nearest neighbors among features, and the linear probe. A small search
+// is verified against a full sort before a large one is timed. A gallery of 1,000,000 videos takes 2 GiB, and is
+// searched only with --full, as is a probe of the size of UCF101.
+//   taskset -c 0,1 build/bench_evaluate --full --benchmark_filter=1000000
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -14,6 +14,7 @@
 #include "engine/device.h"
 #include "engine/random.h"
 #include "kernels/parallel.h"
+#include "meta/evaluate/linear_probe.h"
 #include "meta/evaluate/neighbors.h"
 
 namespace mcn {
@@ -79,6 +80,24 @@ void search(benchmark::State& state) {
   state.counters["MiB"] = static_cast<double>(backend.memory().peak) / (1 << 20);
 }
 
+// Features of classes that overlap: the class's own direction beside noise.
+void probe(benchmark::State& state) {
+  const std::int64_t rows = state.range(0), classes = state.range(1);
+  Embedding train = random_features(rows, 1);
+  const Embedding directions = random_features(classes, 2);
+  for (std::int64_t row = 0; row < rows; ++row) {
+    const std::int64_t label = row % classes;
+    train.labels[static_cast<std::size_t>(row)] = label;
+    for (std::int64_t f = 0; f < features; ++f)
+      train.values[static_cast<std::size_t>(row * features + f)] += 0.2F * directions.row(label)[f];
+  }
+  std::int64_t passes = 0;
+  LinearProbeConfig config;
+  config.between_passes = [&] { ++passes; };
+  for (auto _ : state) benchmark::DoNotOptimize(LinearProbe(train, config, open_device("cpu")).loss());
+  state.counters["products"] = benchmark::Counter(static_cast<double>(passes), benchmark::Counter::kAvgIterations);
+}
+
 }  // namespace
 }  // namespace mcn
 
@@ -86,10 +105,14 @@ int main(int argc, char** argv) {
   std::vector<std::int64_t> rows{10000, 100000};
   char** const end =
       std::remove_if(argv, argv + argc, [](const char* text) { return std::strcmp(text, "--full") == 0; });
-  if (end != argv + argc) rows.push_back(1000000);
+  const bool full = end != argv + argc;
+  if (full) rows.push_back(1000000);
   argc = static_cast<int>(end - argv);
   for (const std::int64_t n : rows)
     benchmark::RegisterBenchmark("nearest", mcn::search)->Arg(n)->Unit(benchmark::kMillisecond)->UseRealTime();
+  const auto probe = benchmark::RegisterBenchmark("linear_probe", mcn::probe)->ArgNames({"videos", "classes"});
+  probe->Args({1000, 10})->Unit(benchmark::kMillisecond)->UseRealTime();
+  if (full) probe->Args({9537, 101});
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
   benchmark::RunSpecifiedBenchmarks();
