@@ -38,7 +38,8 @@ nlohmann::json read_npz(const test::TemporaryFolder& folder, const std::string& 
 
 EmbeddingFile three_videos() {
   return {{2, {0.1F, -1, 1e-30F, 3, 16777216, 0.333333343F}, {1, 0, 1}},
-          {"a,b.mp4", "say \"x\".mp4", "latin\xE9 \xC3\xA9 \xF0\x9F\x8E\xAC.mp4"},
+          {"a,b.mp4", "say \"x\".mp4",
+           "latin\xE9 \xC3\xA9 \xF0\x9F\x8E\xAC, not shortest \xE0\x81\x81, a surrogate \xED\xA0\x80.mp4"},
           {"run", "jump"},
           10,
           "run/last.safetensors",
