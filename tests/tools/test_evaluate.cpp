@@ -208,9 +208,29 @@ TEST_CASE("evaluate: a class without training videos is counted as missed, and s
   const test::TemporaryFolder folder;
   const auto result = mcn_command(set.evaluate(copy_with_list(folder, "trainlist01.txt", one)));
   CHECK(result.exit_code == 3);
-  CHECK(result.out.empty());
-  CHECK(result.err.find("mcn: [evaluate] expected training videos of two classes or more, got 1\n") !=
-        std::string::npos);
+  CHECK(one_line_error(result, "evaluate", {"expected training videos of two classes or more, got 1"}));
+}
+
+TEST_CASE("evaluate: what always answering the most frequent class gives is said where it is more than chance") {
+  const Set& set = shared_set();
+  const auto line = [&](const VideoEntry& entry) { return entry.source.path.substr(set.root.size() + 1) + "\n"; };
+  // 4 training videos of class 0 and 1 of class 1; 2 and 1 test videos: chance is .8 2/3 + .2 1/3.
+  std::string train, test;
+  int ones = 0;
+  for (const VideoEntry& entry : set.train.videos)
+    if (entry.label == 0 || (entry.label == 1 && ones++ == 0)) train += line(entry);
+  ones = 0;
+  for (const VideoEntry& entry : set.test.videos)
+    if (entry.label == 0 || (entry.label == 1 && ones++ == 0)) test += line(entry);
+  const test::TemporaryFolder folder;
+  const std::string root = copy_with_list(folder, "trainlist01.txt", train);
+  test::write_file(root + "/ucfTrainTestlist/testlist01.txt", test);
+  const auto result = mcn_command(set.evaluate(root) + Arguments{"--json", folder.file("e.json")});
+  CAPTURE(result.out, result.err);
+  REQUIRE(result.exit_code == 0);
+  CHECK(result.out.find("Note: always answering " + set.train.classes[0] +
+                        ", the most frequent class, is right in 66.7 percent.\n") != std::string::npos);
+  CHECK(std::abs(json_of(folder.file("e.json")).at("knn").at("chance").get<double>() - 60) <= 1e-5);
 }
 
 TEST_CASE("evaluate and embed leave out bad videos up to --max-bad, and count them") {
