@@ -30,16 +30,13 @@ const char* descr_of(DType dtype) {
 
 }  // namespace
 
-void write_npy(const std::string& path, DType dtype, const Shape& shape, std::span<const std::byte> data) {
-  if (data.size() != static_cast<std::size_t>(shape.numel()) * size_of(dtype))
-    fail("npy", "{}: shape {} of {} needs {} bytes, got {}", path, shape.str(), name_of(dtype),
-         static_cast<std::size_t>(shape.numel()) * size_of(dtype), data.size());
+std::string npy_header(const std::string& descr, const Shape& shape) {
   std::string axes;
   for (int axis = 0; axis < shape.rank(); ++axis) axes += fmt::format("{}, ", shape[axis]);
   // A Python tuple of one needs its comma.
   if (shape.rank() > 1) axes.resize(axes.size() - 2);
   if (shape.rank() == 1) axes.resize(axes.size() - 1);
-  std::string header = fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': ({}), }}", descr_of(dtype), axes);
+  std::string header = fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': ({}), }}", descr, axes);
   // Magic, version and length take 10 bytes; all of it with the line end is a multiple of 64, so that data is aligned.
   constexpr std::size_t fixed = 10;
   constexpr std::size_t alignment = 64;
@@ -50,8 +47,15 @@ void write_npy(const std::string& path, DType dtype, const Shape& shape, std::sp
   std::string start("\x93NUMPY\x01\x00", 8);
   start += static_cast<char>(header.size() & 0xff);
   start += static_cast<char>(header.size() >> 8);
+  return start + header;
+}
+
+void write_npy(const std::string& path, DType dtype, const Shape& shape, std::span<const std::byte> data) {
+  if (data.size() != static_cast<std::size_t>(shape.numel()) * size_of(dtype))
+    fail("npy", "{}: shape {} of {} needs {} bytes, got {}", path, shape.str(), name_of(dtype),
+         static_cast<std::size_t>(shape.numel()) * size_of(dtype), data.size());
   AtomicFile out("npy", path);
-  out.write(start + header);
+  out.write(npy_header(descr_of(dtype), shape));
   out.write(data);
   out.commit();
 }

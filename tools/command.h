@@ -37,11 +37,11 @@ void add_bench_decode(CLI::App& bench);
 void add_completion(CLI::App& app);
 void add_devices(CLI::App& app);
 void add_embed(CLI::App& app);
+void add_evaluate(CLI::App& app);
 void add_frames(CLI::App& app);
 void add_grad(CLI::App& app);
 void add_gradcheck(CLI::App& app);
 void add_inspect(CLI::App& app);
-void add_retrieve(CLI::App& app);
 void add_synth(CLI::App& app);
 void add_train(CLI::App& app);
 

@@ -33,6 +33,15 @@ void add_file_options(CLI::App& command, FileConfig& files) {
   add_hwaccel(command, files.cuda);
 }
 
+void add_max_bad(CLI::App& command, double& percent, const std::string& help) {
+  command.add_option("--max-bad", percent, help)
+      ->transform([](std::string text) {
+        if (text.ends_with('%')) text.pop_back();
+        return text;
+      })
+      ->check(CLI::Range(0.0, 100.0));
+}
+
 void add_decode_timeout(CLI::App& command, double& seconds, const std::string& of_what) {
   seconds = 120;
   command.add_option("--decode-timeout", seconds, "seconds that " + of_what + " may take; 0: no limit")

@@ -1,4 +1,4 @@
-// How a subcommand reads video files: --index-cache, --max-open, --decode-timeout, --hwaccel.
+// How a subcommand reads video files: --index-cache, --max-open, --decode-timeout, --hwaccel, --max-bad.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -18,6 +18,8 @@ int codec_threads();
 void add_file_options(CLI::App& command, FileConfig& files);
 /// --hwaccel none|cuda.
 void add_hwaccel(CLI::App& command, bool& cuda);
+/// --max-bad: a share in percent, with or without the sign.
+void add_max_bad(CLI::App& command, double& percent, const std::string& help);
 /// --decode-timeout alone, with its default, long enough for any video that is not stuck.
 void add_decode_timeout(CLI::App& command, double& seconds, const std::string& of_what);
 

@@ -42,7 +42,7 @@ inside bash -euo pipefail -c '
   mcn synth --out v --classes 2 --train 8 --test 4 --frames 16 --height 64 --width 64
   mcn train --data v --out run --arch r2plus1d_10 --width 0.25 --frames 4 --size 32 --batch 4 --iterations 2 \
     --bank none | tail -n 2
-  mcn retrieve --data v --checkpoint run/last.safetensors
+  mcn evaluate --data v --checkpoint run/last.safetensors
   . /usr/share/bash-completion/completions/mcn
   COMP_WORDS=(mcn train --method j) COMP_CWORD=3
   _mcn

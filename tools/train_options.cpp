@@ -72,15 +72,8 @@ void add_clips(CLI::App& command, LoaderConfig& loader) {
       {{"random", ClipSampling::random}, {"uniform", ClipSampling::uniform}, {"centre", ClipSampling::centre}},
       "where the two views' clips are in a video: anywhere; at its two ends; both in its middle");
   command.add_option("--ring", loader.ring, "batches that loader threads may be ahead")->check(CLI::Range(1, 64));
-  command
-      .add_option("--max-bad", loader.max_bad_percent,
-                  "share of unusable videos, such as 5%, beyond which training stops; others take their places until "
-                  "then")
-      ->transform([](std::string text) {
-        if (text.ends_with('%')) text.pop_back();
-        return text;
-      })
-      ->check(CLI::Range(0.0, 100.0));
+  add_max_bad(command, loader.max_bad_percent,
+              "share of unusable videos, such as 5%, beyond which training stops; others take their places until then");
   command.add_flag("--residual-view", loader.residual_view, "second view: differences of consecutive frames");
   AugmentConfig& a = loader.augment;
   command.add_option("--size", a.size, "pixels a side of a clip")->check(positive_number());

@@ -1,4 +1,4 @@
-// The parts of training: objective, bank and queue, optimisers and schedules, checkpoints' tensors, retrieval.
+// The parts of training: objective, bank and queue, optimisers and schedules, checkpoints' tensors.
 #include <cmath>
 #include <limits>
 
@@ -7,7 +7,6 @@
 #include "meta/feature_bank.h"
 #include "meta/objective.h"
 #include "meta/optimizer.h"
-#include "meta/retrieval.h"
 #include "tests/catch.h"
 
 namespace mcn {
@@ -207,14 +206,6 @@ TEST_CASE("optimisers follow torch's updates, and parameters without a gradient 
     CHECK(std::abs(values[1].item() - (0.5 + 0.5)) <= 1e-6);
   }
   CHECK(values[2].item() == 3);
-}
-
-TEST_CASE("retrieval counts a hit if any of the nearest k has the class") {
-  const Embedding gallery{2, {1, 0, 0.9F, 0.1F, 0, 1, -1, 0}, {0, 1, 2, 3}};
-  const Embedding queries{2, {2, 0.01F, 0.1F, 5}, {1, 3}};
-  const std::vector<int> ks{1, 2, 3, 4};
-  CHECK(retrieval(gallery, queries, ks) == std::vector<double>{0, 0.5, 0.5, 1});
-  CHECK_THROWS_AS(retrieval({2, {}, {}}, queries, ks), UsageError);
 }
 
 }  // namespace mcn

@@ -1,7 +1,8 @@
 // Training on files of videos, and features of them.
 #include "data/loader.h"
 #include "data/synth.h"
-#include "meta/embed.h"
+#include "meta/evaluate/embed.h"
+#include "meta/evaluate/protocols.h"
 #include "meta/trainer.h"
 #include "tests/catch.h"
 #include "tests/meta/small_training.h"
@@ -64,10 +65,17 @@ TEST_CASE("features of videos do not depend on batches, threads or the device") 
   EmbedConfig embed;
   embed.clips = 3;
   embed.batch = 7;
-  const Embedding a = embed_videos(trainer.description(), trainer.model(), trainer.state(), dataset(), embed, backend);
+  const auto features = [&](std::span<const ModelState> states) {
+    return embed_videos(trainer.description(), trainer.model(), states, dataset(), embed, backend).networks;
+  };
+  const ModelState initial = initial_state(trainer.model(), backend, DType::f32, c.loader.seed);
+  const std::vector<ModelState> both{initial, trainer.state()};
+  const Embedding a = features({&trainer.state(), 1}).front();
   embed.batch = 16;
   embed.threads = 1;
-  const Embedding b = embed_videos(trainer.description(), trainer.model(), trainer.state(), dataset(), embed, backend);
+  const std::vector<Embedding> networks = features(both);
+  CHECK(networks.front().values != networks.back().values);
+  const Embedding& b = networks.back();
   CHECK(a.labels.size() == dataset().videos.size());
   double worst = 0;
   double largest = 0;
@@ -78,8 +86,8 @@ TEST_CASE("features of videos do not depend on batches, threads or the device") 
   CHECK(worst <= 1e-5 * largest);
   CHECK(largest > 0);
   // The nearest neighbour of a video among the same videos is itself.
-  const std::vector<int> ks{1};
-  CHECK(retrieval(a, b, ks).front() == 1);
+  const Neighbors neighbors = nearest(a, b, 1, {backend});
+  for (std::int64_t i = 0; i < b.rows(); ++i) CHECK(neighbors.rows[static_cast<std::size_t>(i)] == i);
 }
 
 }  // namespace mcn

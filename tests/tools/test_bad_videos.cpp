@@ -246,7 +246,7 @@ TEST_CASE("Ctrl-C ends a command while a thread is stuck in a file, training wit
     return;
   }
   const std::string out = set.folder.file("features.safetensors");
-  const std::string command = GENERATE("train", "embed", "retrieve", "audit");
+  const std::string command = GENERATE("train", "embed", "evaluate", "audit");
   CAPTURE(command);
   const Arguments reader{command, "--checkpoint", checkpoint, "--data", set.root, "--decode-timeout", "0"};
   Arguments arguments = reader;

@@ -13,7 +13,7 @@ TEST_CASE("help and version are results") {
   const auto help = mcn_command({"--help"});
   CHECK(help.exit_code == 0);
   CHECK(help.err.empty());
-  for (const char* word : {"train", "retrieve", "embed", "synth", "audit", "gradcheck", "grad", "bench", "frames",
+  for (const char* word : {"train", "evaluate", "embed", "synth", "audit", "gradcheck", "grad", "bench", "frames",
                            "inspect", "devices", "completion", "Exit codes", "seconds", "pixels"}) {
     CAPTURE(word);
     CHECK(help.out.find(word) != std::string::npos);
@@ -28,7 +28,7 @@ TEST_CASE("help and version are results") {
 }
 
 TEST_CASE("every command has help with its defaults") {
-  const std::string name = GENERATE(as<std::string>{}, "train", "retrieve", "embed", "synth", "audit", "gradcheck",
+  const std::string name = GENERATE(as<std::string>{}, "train", "evaluate", "embed", "synth", "audit", "gradcheck",
                                     "grad", "bench", "frames", "inspect", "devices", "completion");
   CAPTURE(name);
   const auto help = mcn_command({name, "--help"});
@@ -97,14 +97,15 @@ TEST_CASE("missing files exit with 3 and are named") {
   const test::TemporaryFolder folder;
   const std::string missing = folder.file("missing");
   const std::string out = folder.file("out");
-  const std::vector<Case> cases{{{"grad", "--problem", missing, "--out", out}, "safetensors"},
-                                {{"frames", missing, "--at", "0", "--out", out}, "video"},
-                                {{"inspect", missing}, "video"},
-                                {{"train", "--data", missing, "--out", out}, "dataset"},
-                                {{"audit", "--data", missing}, "dataset"},
-                                {{"train", "--config", missing, "--data", missing, "--out", out}, "config"},
-                                {{"embed", "--checkpoint", missing, "--data", missing, "--out", out}, "safetensors"},
-                                {{"retrieve", "--checkpoint", missing, "--data", missing}, "safetensors"}};
+  const std::vector<Case> cases{
+      {{"grad", "--problem", missing, "--out", out}, "safetensors"},
+      {{"frames", missing, "--at", "0", "--out", out}, "video"},
+      {{"inspect", missing}, "video"},
+      {{"train", "--data", missing, "--out", out}, "dataset"},
+      {{"audit", "--data", missing}, "dataset"},
+      {{"train", "--config", missing, "--data", missing, "--out", out}, "config"},
+      {{"embed", "--checkpoint", missing, "--data", missing, "--out", out + ".npz"}, "safetensors"},
+      {{"evaluate", "--checkpoint", missing, "--data", missing}, "safetensors"}};
   for (const Case& c : cases) {
     const auto result = mcn_command(c.arguments);
     CAPTURE(c.arguments, result.err);

@@ -120,13 +120,16 @@ TEST_CASE("train on a list and on its shards is the same, and so it is from a sa
 
   const std::string checkpoint = set.folder.file("a/last.safetensors");
   for (const std::string& data : {shards, set.root}) {
-    std::vector<std::string> arguments{"retrieve", "--checkpoint", checkpoint, "--data", data, "--json"};
+    const std::string json = set.folder.file("evaluation.json");
+    std::vector<std::string> arguments{"evaluate", "--checkpoint", checkpoint, "--data", data, "--json", json};
     if (data == set.root)
       arguments = std::move(arguments) + std::vector<std::string>{"--format", "list", "--splits", lists};
-    const auto retrieved = mcn_command(arguments);
-    CAPTURE(retrieved.err);
-    CHECK(retrieved.exit_code == 0);
-    CHECK(retrieved.out.find("\"gallery\":4,\"queries\":2") != std::string::npos);
+    const auto evaluated = mcn_command(arguments);
+    CAPTURE(evaluated.err);
+    CHECK(evaluated.exit_code == 0);
+    const auto evaluation = nlohmann::json::parse(test::read_file(json));
+    CHECK(evaluation.at("train_videos") == 4);
+    CHECK(evaluation.at("test_videos") == 2);
   }
   const auto embedded = mcn_command({"embed", "--checkpoint", checkpoint, "--data", shards, "--subset", "test", "--out",
                                      set.folder.file("e.safetensors")});

@@ -1,0 +1,68 @@
+// Subsets of data sets.
+#include "meta/evaluate/selection.h"
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+
+#include "engine/random.h"
+#include "kernels/error.h"
+
+namespace mcn {
+
+void expect_same_classes(const Dataset& train, const Dataset& test) {
+  for (std::size_t i = 0; i < std::min(train.classes.size(), test.classes.size()); ++i)
+    if (train.classes[i] != test.classes[i])
+      fail<DataError>("evaluate", "training and test videos have different classes: number {} is {} and {}", i,
+                      train.classes[i], test.classes[i]);
+  for (const Dataset* dataset : {&train, &test})
+    for (const VideoEntry& entry : dataset->videos)
+      if (entry.label < 0 || entry.label >= std::ssize(dataset->classes))
+        fail<DataError>("evaluate", "{} has no class: evaluation needs labelled videos", entry.source.name);
+}
+
+std::vector<std::int64_t> class_numbers(const Dataset& dataset, std::span<const std::string> wanted) {
+  std::vector<std::int64_t> numbers;
+  for (const std::string& name : wanted) {
+    std::int64_t number = std::ranges::find(dataset.classes, name) - dataset.classes.begin();
+    if (number == std::ssize(dataset.classes)) {
+      const char* const end = name.data() + name.size();
+      const auto [rest, error] = std::from_chars(name.data(), end, number);
+      if (error != std::errc() || rest != end || number < 0 || number >= std::ssize(dataset.classes))
+        fail("evaluate", "no class {}: expected a name, or a number from 0 to {}", name, dataset.classes.size() - 1);
+    }
+    if (std::ranges::find(numbers, number) != numbers.end()) fail("evaluate", "class {} is given twice", name);
+    numbers.push_back(number);
+  }
+  std::ranges::sort(numbers);
+  return numbers;
+}
+
+Dataset only_classes(const Dataset& dataset, std::span<const std::int64_t> classes) {
+  Dataset result = dataset;
+  std::erase_if(result.videos, [&](const VideoEntry& entry) {
+    return !std::binary_search(classes.begin(), classes.end(), entry.label);
+  });
+  return result;
+}
+
+Dataset some_of_each_class(const Dataset& dataset, std::int64_t k, std::uint64_t seed) {
+  if (k < 1) fail("evaluate", "expected at least 1 video of each class, got {}", k);
+  std::map<std::int64_t, std::vector<std::size_t>> videos_of;
+  for (std::size_t i = 0; i < dataset.videos.size(); ++i) videos_of[dataset.videos[i].label].push_back(i);
+  std::vector<std::size_t> chosen;
+  for (auto& [label, videos] : videos_of) {
+    // A stream of its own for each class: which videos it gives does not depend on the others.
+    Philox draws(seed, hash_stream(label));
+    draws.shuffle(std::span<std::size_t>(videos));
+    videos.resize(std::min(videos.size(), static_cast<std::size_t>(k)));
+    chosen.insert(chosen.end(), videos.begin(), videos.end());
+  }
+  std::ranges::sort(chosen);
+  Dataset result = dataset;
+  result.videos.clear();
+  for (const std::size_t i : chosen) result.videos.push_back(dataset.videos[i]);
+  return result;
+}
+
+}  // namespace mcn

@@ -1,0 +1,25 @@
+// Which videos of a data set an evaluation is about: some classes, or a few videos of each.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "data/dataset.h"
+
+namespace mcn {
+
+/// DataError unless both know the same classes by the same numbers (one may know more of them) and every video has one.
+void expect_same_classes(const Dataset& train, const Dataset& test);
+
+/// The numbers of classes that are given by name, or by number from 0 where no class has that name; rising. UsageError
+/// for one that is not there or is given twice.
+std::vector<std::int64_t> class_numbers(const Dataset& dataset, std::span<const std::string> wanted);
+
+/// The videos of these classes alone.
+Dataset only_classes(const Dataset& dataset, std::span<const std::int64_t> classes);
+
+/// At most k videos of each class, drawn by the seed, in the data set's order. UsageError unless k is positive.
+Dataset some_of_each_class(const Dataset& dataset, std::int64_t k, std::uint64_t seed);
+
+}  // namespace mcn
