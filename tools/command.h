@@ -37,6 +37,7 @@ void add_bench_decode(CLI::App& bench);
 void add_completion(CLI::App& app);
 void add_devices(CLI::App& app);
 void add_embed(CLI::App& app);
+void add_export(CLI::App& app);
 void add_frames(CLI::App& app);
 void add_grad(CLI::App& app);
 void add_gradcheck(CLI::App& app);
