@@ -1,7 +1,7 @@
 // `mcn export`: a backbone for other programs, under torchvision's names.
+#include "engine/device.h"
 #include "meta/weights.h"
 #include "tools/command.h"
-#include "tools/device_options.h"
 
 namespace mcn {
 namespace {

@@ -27,12 +27,12 @@ std::vector<double> features(const McnModel& model, const ModelState& state, Bac
   for (std::size_t i = 0; i < clip.size(); ++i) clip[i] = std::sin(0.7 * static_cast<double>(i) + 0.25);
   const Shape first{1, 3, frames, size, size};
   clip = to_channels_last(clip, first);
-  Tape tape(backend);
+  Tape tape;
   std::vector<Var> theta;
   for (const Tensor& t : state.theta) theta.push_back(tape.constant(t));
   const Var x =
       tape.constant(Tensor::from(backend, DType::f64, channels_last_shape(first), std::span<const double>(clip)));
-  return tape.value(model.backbone().pooled(tape, theta, x, {.running = &state.running})).to_doubles();
+  return model.backbone().pooled(tape, theta, x, {.running = &state.running}).value.to_doubles();
 }
 
 const std::vector<double> features_of_pytorch{0.0,
