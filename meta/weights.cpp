@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <fstream>
 #include <set>
 #include <string_view>
 #include <utility>
@@ -21,10 +22,20 @@ namespace {
 constexpr const char* prefix_of_errors = "weights";
 constexpr std::string_view landmark = "stem.0.weight";  // the first convolution of every architecture
 
+// A pickle outside of a zip archive begins with its protocol and its magic number, an integer of ten bytes.
+bool is_bare_pickle(const std::string& path) {
+  std::array<char, 4> start{};
+  std::ifstream in(path, std::ios::binary);
+  in.read(start.data(), start.size());
+  return in.gcount() == 4 && std::string_view(start.data(), 4) == "\x80\x02\x8a\x0a";
+}
+
 SafetensorsFile read_any(const std::string& path) {
 #ifdef MCN_HAS_DATA
   if (is_zip_file(path)) return {read_torch_file(path), {}};
 #endif
+  if (is_bare_pickle(path))
+    fail<DataError>(prefix_of_errors, "{}: saved in the format of PyTorch before 1.6; load it and save it again", path);
   return read_safetensors(path);
 }
 

@@ -1,6 +1,7 @@
 // Weights of other programs. tests/golden/make_weights.py had PyTorch write weights.pth, and compute the features.
 #include <cmath>
 #include <cstring>
+#include <fstream>
 #include <set>
 
 #include "engine/io/torch_file.h"
@@ -156,6 +157,14 @@ TEST_CASE("of several networks in a file the prefix says which") {
   CHECK_THROWS_WITH(read_weights(path), ContainsSubstring("holds 2 networks") && ContainsSubstring("\"encoder_k.\""));
   CHECK_THROWS_WITH(read_weights(path, "encoder."), ContainsSubstring("no network under \"encoder.\""));
   CHECK(read_weights(path, "encoder_q.").tensors.size() == bare().tensors.size());
+}
+
+TEST_CASE("a file of PyTorch before 1.6 is refused by that name") {
+  const test::TemporaryFolder folder;
+  const std::string path = folder.file("legacy.pth");
+  std::ofstream(path, std::ios::binary) << "\x80\x02\x8a\nl\xfc\x9c"
+                                           "F\xf9 j\xa8P\x19.";
+  CHECK_THROWS_WITH(read_weights(path), ContainsSubstring("before 1.6"));
 }
 
 TEST_CASE("a width that no network has is refused with the first convolution's shape") {
