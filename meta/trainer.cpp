@@ -53,6 +53,11 @@ Trainer::Trainer(TrainConfig config, ClipSource clips, Backend& backend, const s
   check(config_.loader, clips_.videos);
 }
 
+WeightsReport Trainer::initialize(const Weights& weights, bool strict) {
+  if (iteration_ != 0) fail("train", "weights to start from are for iteration 0, this run is at {}", iteration_);
+  return load_weights(weights, model_, state_, strict);
+}
+
 ClipSet Trainer::clip_set(const Batch& batch, std::int64_t begin, std::int64_t end) const {
   const Tensor clips = augmented_clips(batch, begin, end, config_.loader, backend_, config_.dtype);
   const std::span<const std::int64_t> videos(batch.videos);

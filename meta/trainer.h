@@ -13,6 +13,7 @@
 #include "meta/feature_bank.h"
 #include "meta/iteration.h"
 #include "meta/optimizer.h"
+#include "meta/weights.h"
 
 namespace mcn {
 
@@ -61,6 +62,10 @@ class Trainer {
  public:
   /// resume: path of a checkpoint to go on from, or empty.
   Trainer(TrainConfig config, ClipSource clips, Backend& backend, const std::string& resume = {});
+
+  /// Starts from the weights of a file, with everything else as the seed has it (meta/weights.h). UsageError after an
+  /// iteration or a resumed checkpoint.
+  WeightsReport initialize(const Weights& weights, bool strict);
 
   /// One iteration, on the loader's next batch or on one that is given. `waiting` is called ten times a second while
   /// the loader is waited for, and may throw; what it and the loader throw leaves the state as it was. NonFiniteError

@@ -11,12 +11,12 @@ namespace mcn {
 
 /// An option whose value is one of a few names.
 template <class Enum>
-void add_choice(CLI::App& command, const std::string& name, Enum& value, const std::map<std::string, Enum>& names,
-                const std::string& help) {
+CLI::Option* add_choice(CLI::App& command, const std::string& name, Enum& value,
+                        const std::map<std::string, Enum>& names, const std::string& help) {
   std::string initial;
   for (const auto& [text, e] : names)
     if (e == value) initial = text;
-  command
+  return command
       .add_option_function<std::string>(
           name, [&value, names](const std::string& text) { value = names.at(text); }, help)
       ->check(CLI::IsMember(names))

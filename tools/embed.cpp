@@ -30,9 +30,8 @@ int embed(const Options& o) {
 
   const ModelState state = o.random_init ? random_state(network, backend) : network.state;
   VideoEmbeddings embedded = embed_with_progress("embed", o.network, network, {&state, 1}, dataset, backend);
-  EmbeddingFile file{
-      std::move(embedded.networks.front()), {}, dataset.classes, o.network.embed.clips, o.network.checkpoint,
-      o.random_init ? "random" : "trained"};
+  EmbeddingFile file{std::move(embedded.networks.front()), {}, dataset.classes, o.network.embed.clips, o.network.path(),
+                     o.random_init ? "random" : "trained"};
   for (const std::int64_t video : embedded.videos)
     file.videos.push_back(dataset.videos[static_cast<std::size_t>(video)].source.name);
   write_embedding(o.out, file);

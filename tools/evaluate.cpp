@@ -118,7 +118,7 @@ std::string with_interval(const Summary& s) {
 }
 
 void print_table(const Options& o, const Subject& subject, const Protocols& trained, const Protocols& random) {
-  fmt::print("{}: {} test videos of {} classes among {} training videos, {} clips a video\n\n", o.network.checkpoint,
+  fmt::print("{}: {} test videos of {} classes among {} training videos, {} clips a video\n\n", o.network.path(),
              subject.test, subject.classes.size(), subject.train, o.network.embed.clips);
   fmt::print("{:<16}{:<24}{:<24}{:>6}\n", "percent", "trained", "random weights", "chance");
   for (const Row& row : rows_of(o)) {
@@ -174,7 +174,7 @@ std::string to_json(const Options& o, const Subject& subject, const Protocols& t
   retrieval["by_class"] = first["by_class"];
   json["knn"] = to_json(o, subject, trained.knn, random.knn);
   json["linear"] = to_json(o, subject, trained.linear, random.linear);
-  json["checkpoint"] = o.network.checkpoint;
+  json["checkpoint"] = o.network.path();
   json["data"] = o.dataset.root;
   json["split"] = o.dataset.split;
   json["clips"] = o.network.embed.clips;

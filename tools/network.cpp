@@ -1,6 +1,7 @@
 // Networks and features for commands.
 #include "tools/network.h"
 
+#include "tools/choice.h"
 #include "tools/command.h"
 #include "tools/file_options.h"
 #include "tools/interrupt.h"
@@ -9,7 +10,27 @@
 namespace mcn {
 
 void add_network_options(CLI::App& command, NetworkOptions& o) {
-  command.add_option("--checkpoint", o.checkpoint, "checkpoint of `mcn train`")->type_name(file_type)->required();
+  CLI::Option* checkpoint =
+      command.add_option("--checkpoint", o.checkpoint, "checkpoint of `mcn train`")->type_name(file_type);
+  CLI::Option* weights =
+      command
+          .add_option("--weights", o.weights,
+                      "instead of --checkpoint: weights of `mcn export`, safetensors with torchvision's names, or a "
+                      "state dict of PyTorch (.pth, .pt)")
+          ->type_name(file_type)
+          ->excludes(checkpoint);
+  add_choice<bool>(command, "--strict", o.strict, {{"no", false}, {"yes", true}},
+                   "whether the file of --weights must have all of the backbone's tensors and no unknown ones")
+      ->needs(weights);
+  const auto add_sampling = [&](const char* name, int& value, const char* help) {
+    command.add_option(name, value, help)->check(CLI::Range(1, 4096))->needs(weights);
+  };
+  add_sampling("--frames", o.clips.frames, "of a clip, for --weights that do not tell");
+  add_sampling("--stride", o.clips.stride,
+               "frames from one frame of a clip to the next, for --weights that do not tell");
+  add_sampling("--size", o.clips.size, "of the crop, for --weights that do not tell");
+  add_sampling("--resize-height", o.clips.resize_height, "of a frame before the crop, for --weights that do not tell");
+  add_sampling("--resize-width", o.clips.resize_width, "of a frame before the crop, for --weights that do not tell");
   command.add_option("--clips", o.embed.clips, "uniform clips a video, whose features are averaged; 1: the middle")
       ->check(CLI::Range(1, 1000));
   command.add_option("--batch", o.embed.batch, "clips in one pass")->check(CLI::Range(1, 4096));
@@ -21,7 +42,33 @@ void add_network_options(CLI::App& command, NetworkOptions& o) {
   add_file_options(command, o.embed.files);
 }
 
+namespace {
+
+Network load_weights_alone(const NetworkOptions& options, Backend& backend) {
+  const Weights weights = read_weights(options.weights);
+  ModelDescription description = options.clips;
+  if (weights.description)
+    description = *weights.description;
+  else
+    description.model.backbone = infer_backbone(weights);
+  McnModel model(description.model);
+  ModelState state = initial_state(model, backend, DType::f32, description.seed);
+  const WeightsReport report = load_weights(weights, model, state, options.strict);
+  print_report(options.weights, report);
+  return {description, std::move(model), std::move(state)};
+}
+
+}  // namespace
+
+void print_report(const std::string& path, const WeightsReport& report) {
+  for (const std::string& name : report.missing)
+    fmt::print(stderr, "{}: missing, has its initial value: {}\n", path, name);
+  for (const std::string& name : report.extra) fmt::print(stderr, "{}: left out: {}\n", path, name);
+}
+
 Network load_network(const NetworkOptions& options, Backend& backend) {
+  if (!options.weights.empty()) return load_weights_alone(options, backend);
+  if (options.checkpoint.empty()) fail("network", "--checkpoint or --weights is required");
   const SafetensorsFile file = read_safetensors(options.checkpoint);
   const ModelDescription description = describe(file, options.checkpoint);
   McnModel model(description.model);

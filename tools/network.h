@@ -5,17 +5,22 @@
 #include <string>
 
 #include "meta/evaluate/embed.h"
+#include "meta/weights.h"
 #include "tools/device_options.h"
 
 namespace mcn {
 
 struct NetworkOptions {
-  std::string checkpoint;
+  [[nodiscard]] const std::string& path() const { return weights.empty() ? checkpoint : weights; }
+
+  std::string checkpoint, weights;  ///< one of the two
+  bool strict = true;               ///< whether `weights` must have just what the network needs
+  ModelDescription clips;           ///< how clips are sampled, for weights that do not tell
   DeviceOptions device;
   EmbedConfig embed;
 };
 
-/// --checkpoint, --clips, --batch, --max-bad, and how videos are read and where the network runs.
+/// --checkpoint or --weights, --clips, --batch, --max-bad, and how videos are read and where the network runs.
 void add_network_options(CLI::App& command, NetworkOptions& options);
 
 struct Network {
@@ -26,6 +31,8 @@ struct Network {
 
 /// The network of a command: the only place where one is read. DataError as read_safetensors and describe.
 Network load_network(const NetworkOptions& options, Backend& backend);
+/// What a file of weights lacks and what it has beyond the network, a line each on stderr.
+void print_report(const std::string& path, const WeightsReport& report);
 /// The weights that its training began with.
 ModelState random_state(const Network& network, Backend& backend);
 

@@ -19,6 +19,7 @@
 #include "meta/forecast.h"
 #include "tools/command.h"
 #include "tools/interrupt.h"
+#include "tools/network.h"
 #include "tools/progress.h"
 #include "tools/train_options.h"
 
@@ -215,11 +216,19 @@ int dry_run(const TrainOptions& o, const Dataset& dataset, Backend& backend) {
       static_cast<double>(needed) / (1 << 30), static_cast<double>(free) / (1 << 30));
 }
 
+void start_from(Trainer& trainer, const TrainOptions& o) {
+  const WeightsReport report = trainer.initialize(read_weights(o.init), o.strict);
+  fmt::print(stderr, "starts from {}{}\n", o.init,
+             report.heads ? "" : ", which has no heads: fc_feat, fcm and fc_meta start at random");
+  print_report(o.init, report);
+}
+
 int train(const TrainOptions& o, const std::string& resolved) {
   const Dataset dataset = load(o.dataset, Subset::train);
   Backend& backend = open(o.device, o.config.dtype);
   if (o.dry_run) return dry_run(o, dataset, backend);
   Trainer trainer(o.config, clips_of(dataset), backend, o.resume);
+  if (!o.init.empty()) start_from(trainer, o);
   const fs::path out(o.out);
   make_folder(out);
   const FolderLock lock(out);

@@ -149,7 +149,16 @@ void add_train_options(CLI::App& command, TrainOptions& o) {
           "folder of the run: config.toml, metrics.jsonl, last.safetensors; those of an earlier run in it are moved "
           "to earlier-1 in it unless --resume names a checkpoint in it (required)")
       ->type_name(folder_type);
-  command.add_option("--resume", o.resume, "checkpoint to go on from")->type_name(file_type);
+  CLI::Option* resume = command.add_option("--resume", o.resume, "checkpoint to go on from")->type_name(file_type);
+  command
+      .add_option(
+          "--init", o.init,
+          "weights to start from: a checkpoint of another run, safetensors with torchvision's names, or a state "
+          "dict of PyTorch (.pth, .pt)")
+      ->type_name(file_type)
+      ->excludes(resume);
+  add_choice<bool>(command, "--strict", o.strict, {{"no", false}, {"yes", true}},
+                   "whether the file of --init must have all of the backbone's tensors and no unknown ones");
   add_device_options(command, o.device);
   add_arithmetic_options(command, o.device);
   command.add_option("--loader-threads", o.config.loader.threads, "threads that decode")->check(CLI::Range(1, 256));

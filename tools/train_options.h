@@ -20,7 +20,8 @@ struct TrainOptions {
   TrainConfig config;
   DeviceOptions device;
   DatasetConfig dataset;
-  std::string config_file, out, resume;
+  std::string config_file, out, resume, init;
+  bool strict = true;  ///< whether `init` must have just what the network needs
   std::int64_t checkpoint_every = 100;
   std::optional<ProfileSteps> profile;
   bool dry_run = false;

@@ -2,8 +2,13 @@
 // before it, and for nothing else.
 #include "kernels/simt/runtime.h"
 
+#include <cxxabi.h>
+
+#include <cstdlib>
 #include <exception>
+#include <memory>
 #include <stdexcept>
+#include <string_view>
 #include <utility>
 
 #include "kernels/simt/state.h"
@@ -318,6 +323,26 @@ cudaError_t enqueue(cudaStream_t stream, Launch launch) {
         run_grid(launch, device().order);
       },
       operands);
+}
+
+std::string last_name(const char* mangled) {
+  const std::unique_ptr<char, decltype(&std::free)> demangled(abi::__cxa_demangle(mangled, nullptr, nullptr, nullptr),
+                                                              std::free);
+  std::string text = demangled == nullptr ? mangled : demangled.get();
+  constexpr std::string_view unnamed = "(anonymous namespace)";  // its parenthesis is not that of the parameters
+  for (std::size_t at = text.find(unnamed); at != std::string::npos; at = text.find(unnamed, at))
+    text.replace(at, unnamed.size(), "{anonymous}");
+  const std::size_t address = text.find('&');
+  std::size_t begin = address == std::string::npos ? 0 : address + 1;
+  if (begin < text.size() && text[begin] == '(') ++begin;
+  int depth = 0;  // in template arguments
+  std::size_t end = begin;
+  for (; end < text.size() && (depth > 0 || text[end] != '('); ++end) {
+    if (text[end] == '<') ++depth;
+    if (text[end] == '>') --depth;
+    if (depth == 0 && (text[end] == ':' || text[end] == ' ')) begin = end + 1;
+  }
+  return text.substr(begin, end - begin);
 }
 
 std::set<std::string> kernels_run() {

@@ -112,6 +112,9 @@ void add_words(Arg arg, std::vector<const void*>& words) {
   }
 }
 
+/// "f<2>" for the mangled name of a type whose last template argument is the address of a function a::b::f<2>.
+std::string last_name(const char* mangled);
+
 /// Puts a launch on a stream. cudaErrorInvalidConfiguration for one that some GPU from sm_80 on would refuse, also in
 /// dry mode: more or fewer blocks, threads or bytes of shared memory than it takes.
 cudaError_t enqueue(cudaStream_t stream, Launch launch);

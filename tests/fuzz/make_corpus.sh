@@ -2,7 +2,7 @@
 # Writes the fuzzers' first inputs: tests/fuzz/make_corpus.sh FOLDER. A folder for each target; needs ffmpeg and tar.
 set -euo pipefail
 out=$1
-mkdir -p "$out"/{video,splits,csv,lists,shards,safetensors,config}
+mkdir -p "$out"/{video,splits,csv,lists,shards,safetensors,torch,config}
 
 video() {
   local name=$1
@@ -30,6 +30,13 @@ video flv1.flv -c:v flv -g 3
 video ffv1.mkv -c:v ffv1 -pix_fmt yuv420p10le
 video palette.gif
 video raw.y4m
+
+# A tensor of four floats as torch.save names it, in a dict, and a nested dict with half the tensor, twice.
+tensor='ctorch._utils\n_rebuild_tensor_v2\n((X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\0%sX\3\0\0\0cpuK\20tQK\0(K\2K\2t(K\2K\1t\211ccollections\nOrderedDict\n)RtR'
+# shellcheck disable=SC2059
+printf "\\200\\2}q\\1X\\1\\0\\0\\0a$tensor""s." 0 >"$out/torch/tensor"
+# shellcheck disable=SC2059
+printf "\\200\\2}(X\\1\\0\\0\\0a}(X\\1\\0\\0\\0b$tensor""q\\1X\\1\\0\\0\\0ch\\1uX\\5\\0\\0\\0epochK\\7u." 1 >"$out/torch/nested"
 
 classes='1 Archery\n2 HandstandPushups\n'
 printf "$classes"'\0Archery/v_Archery_g01_c01.avi 1\nArchery/v Archery 7.avi 1\n\0HandstandPushups/v_HandStandPushups_g01_c01.avi\n' \

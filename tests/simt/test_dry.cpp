@@ -23,6 +23,13 @@ class DryMode {
 
 }  // namespace
 
+TEST_CASE("a kernel's name has its template arguments, by a compiler's text and by the name of a type") {
+  using OfTwo = std::integral_constant<decltype(&add_kernel<2>), &add_kernel<2>>;
+  CHECK(simt::last_name(typeid(OfTwo).name()) == "add_kernel<2>");
+  CHECK(kernel_name<add_kernel<2>>() == "add_kernel<2>");
+  CHECK(simt::last_name("not mangled") == "mangled");
+}
+
 TEST_CASE("dry mode notes launches, touches no device memory, and gives zeros to the host") {
   const Stream stream;
   const std::set<std::string> before = simt::kernels_run();

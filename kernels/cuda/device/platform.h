@@ -7,6 +7,8 @@
 #include <source_location>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <typeinfo>
 #include <utility>
 #include <vector>
 
@@ -48,6 +50,10 @@ struct Grid {
 /// A kernel's name with its template arguments, without the namespaces of this project's kernels.
 template <auto kernel>
 std::string kernel_name() {
+#if defined(__clang__) && !defined(__CUDACC__)
+  // clang's __PRETTY_FUNCTION__ leaves the kernel's template arguments out; the name of a type has them.
+  return simt::last_name(typeid(std::integral_constant<decltype(kernel), kernel>).name());
+#else
   std::string_view text = __PRETTY_FUNCTION__;
   text.remove_prefix(text.find("kernel = ") + 9);
   text = text.substr(0, text.find(';'));
@@ -56,6 +62,7 @@ std::string kernel_name() {
   const std::size_t scope = text.substr(0, text.find('<')).find_last_of(":}) &");
   if (scope != std::string_view::npos) text.remove_prefix(scope + 1);
   return std::string(text);
+#endif
 }
 
 /// A launch's stream, and the place of the launch, which an error names.

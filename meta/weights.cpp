@@ -1,0 +1,234 @@
+// Names and shapes of weights between files and models.
+#include "meta/weights.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <fstream>
+#include <set>
+#include <string_view>
+#include <utility>
+
+#include "data/augment.h"
+#ifdef MCN_HAS_DATA
+#include "engine/io/torch_file.h"
+#endif
+
+namespace mcn {
+namespace {
+
+constexpr const char* prefix_of_errors = "weights";
+constexpr std::string_view landmark = "stem.0.weight";  // the first convolution of every architecture
+
+// A pickle outside of a zip archive begins with its protocol and its magic number, an integer of ten bytes.
+bool is_bare_pickle(const std::string& path) {
+  std::array<char, 4> start{};
+  std::ifstream in(path, std::ios::binary);
+  in.read(start.data(), start.size());
+  return in.gcount() == 4 && std::string_view(start.data(), 4) == "\x80\x02\x8a\x0a";
+}
+
+SafetensorsFile read_any(const std::string& path) {
+#ifdef MCN_HAS_DATA
+  if (is_zip_file(path)) return {read_torch_file(path), {}};
+#endif
+  if (is_bare_pickle(path))
+    fail<DataError>(prefix_of_errors, "{}: saved in the format of PyTorch before 1.6; load it and save it again", path);
+  return read_safetensors(path);
+}
+
+std::string list(const std::vector<std::string>& names) {
+  constexpr std::size_t most = 6;
+  const std::vector<std::string> first(names.begin(),
+                                       names.begin() + static_cast<std::ptrdiff_t>(std::min(most, names.size())));
+  return names.size() <= most ? fmt::format("{}", fmt::join(first, ", "))
+                              : fmt::format("{} and {} more", fmt::join(first, ", "), names.size() - most);
+}
+
+std::vector<std::string> prefixes_in(const SafetensorsMap& tensors) {
+  std::vector<std::string> found;
+  for (const auto& [name, entry] : tensors)
+    if (name.ends_with(landmark)) {
+      std::string before = name.substr(0, name.size() - landmark.size());
+      if (before.empty() || before.ends_with('.')) found.push_back(std::move(before));
+    }
+  return found;
+}
+
+bool is_bookkeeping(std::string_view name) {
+  return name == "fc.weight" || name == "fc.bias" || name.ends_with(".num_batches_tracked");
+}
+
+bool is_head(std::string_view name) {
+  return std::ranges::any_of(std::array{"fc_feat.", "fcm.", "fc_meta."},
+                             [&](const char* head) { return name.starts_with(head); });
+}
+
+bool fits(const SafetensorsMap& tensors, const VideoResNetConfig& config) {
+  const SafetensorsEntry& stem = tensors.at(std::string(landmark));
+  const double most = 64 * config.width;  // channels of the first convolution, whatever the architecture
+  if (stem.shape.rank() != 5 || static_cast<double>(stem.shape[0]) > most + 1) return false;
+  const VideoResNet model(config);
+  return std::ranges::all_of(model.parameters(), [&](const ParameterSpec& spec) {
+    const auto found = tensors.find(spec.name);
+    return found != tensors.end() && found->second.shape == channels_first_shape(spec.shape);
+  });
+}
+
+// What export_backbone says of a network, in the words of its metadata.
+ModelDescription description_of_export(const std::map<std::string, std::string>& metadata, const std::string& path) {
+  ModelDescription d;
+  const auto number = [&](const char* key, std::string_view text) {
+    double value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc() || end != text.data() + text.size() || !(value > 0 && value <= 1 << 16))
+      fail<DataError>(prefix_of_errors, "{}: metadata \"{}\" is \"{}\", expected a number above 0", path, key, text);
+    return value;
+  };
+  const auto text = [&](const char* key) -> const std::string& {
+    const auto found = metadata.find(key);
+    if (found == metadata.end()) fail<DataError>(prefix_of_errors, "{}: no \"{}\" in its metadata", path, key);
+    return found->second;
+  };
+  const auto integer = [&](const char* key) { return static_cast<int>(number(key, text(key))); };
+  d.model.backbone.arch = text("architecture");
+  d.model.backbone.width = number("width", text("width"));
+  d.frames = integer("frames");
+  d.stride = integer("stride");
+  d.size = integer("size");
+  const std::string_view resize = text("resize");
+  const std::size_t cross = std::min(resize.find('x'), resize.size());
+  d.resize_height = static_cast<int>(number("resize", resize.substr(0, cross)));
+  d.resize_width = static_cast<int>(number("resize", resize.substr(std::min(cross + 1, resize.size()))));
+  return d;
+}
+
+// Every tensor of the model with its name in files.
+template <class F>
+void for_each_tensor(const McnModel& model, ModelState& state, F&& f) {
+  for (std::size_t i = 0; i < state.theta.size(); ++i) f(model.parameters()[i].name, state.theta[i]);
+  const std::vector<std::string>& norms = model.backbone().norms();
+  for (std::size_t i = 0; i < norms.size(); ++i) {
+    f(norms[i] + ".running_mean", state.running[i].mean);
+    f(norms[i] + ".running_var", state.running[i].variance);
+  }
+}
+
+}  // namespace
+
+Weights read_weights(const std::string& path, const std::string& prefix) {
+  SafetensorsFile file = read_any(path);
+  Weights weights{path, {}, {}};
+  if (file.metadata.contains("model")) weights.description = describe(file, path);
+  if (file.metadata.contains("architecture")) weights.description = description_of_export(file.metadata, path);
+  // A checkpoint's optimizer has tensors for the same names.
+  const std::vector<std::string> found =
+      file.metadata.contains("model") ? std::vector<std::string>{"model."} : prefixes_in(file.tensors);
+  if (found.empty())
+    fail<DataError>(prefix_of_errors,
+                    "{}: no tensor \"{}\" among its {}: not the weights of a video network that is known", path,
+                    landmark, file.tensors.size());
+  std::string chosen = found.front();
+  if (!prefix.empty()) {
+    if (!std::ranges::count(found, prefix))
+      fail<DataError>(prefix_of_errors, "{}: no network under \"{}\"; it has \"{}\"", path, prefix,
+                      fmt::join(found, "\", \""));
+    chosen = prefix;
+  } else if (found.size() > 1) {
+    fail<DataError>(prefix_of_errors, "{}: holds {} networks, say which by its prefix: \"{}\"", path, found.size(),
+                    fmt::join(found, "\", \""));
+  }
+  for (auto& [name, entry] : file.tensors)
+    if (name.starts_with(chosen)) weights.tensors.emplace(name.substr(chosen.size()), std::move(entry));
+  return weights;
+}
+
+VideoResNetConfig infer_backbone(const Weights& weights) {
+  if (weights.description) return weights.description->model.backbone;
+  const SafetensorsEntry& stem = weights.tensors.at(std::string(landmark));
+  const Shape shape = stem.shape;
+  // Widths of up to three digits are tried, the coarse ones first.
+  for (const int digits : {1, 4, 20, 100, 1000})
+    for (int i = 1; i <= 16 * digits; ++i)
+      for (const std::string& arch : video_resnet_archs()) {
+        const VideoResNetConfig config{arch, static_cast<double>(i) / digits, 0};
+        if (fits(weights.tensors, config)) return config;
+      }
+  fail<DataError>(prefix_of_errors, "{}: its shapes fit none of {} at any width; {} is {}", weights.path,
+                  fmt::join(video_resnet_archs(), ", "), landmark, shape.str());
+}
+
+WeightsReport load_weights(const Weights& weights, const McnModel& model, ModelState& state, bool strict) {
+  WeightsReport report;
+  std::set<std::string> known;
+  std::size_t heads_found = 0;
+  std::size_t heads = 0;
+  for_each_tensor(model, state, [&](const std::string& name, const Tensor&) {
+    known.insert(name);
+    const bool found = weights.tensors.contains(name);
+    if (is_head(name)) {
+      ++heads;
+      heads_found += found ? 1 : 0;
+    } else if (!found) {
+      report.missing.push_back(name);
+    }
+  });
+  report.heads = heads_found == heads;
+  for (const auto& [name, entry] : weights.tensors)
+    if (!is_bookkeeping(name) && !(known.contains(name) && (report.heads || !is_head(name))))
+      report.extra.push_back(name);
+  if (report.missing.size() + heads == known.size())
+    fail<DataError>(prefix_of_errors, "{}: none of its {} tensors has a name of the network", weights.path,
+                    weights.tensors.size());
+  if (strict && !report.missing.empty())
+    fail<DataError>(prefix_of_errors, "{}: lacks {}", weights.path, list(report.missing));
+  if (strict && !report.extra.empty())
+    fail<DataError>(prefix_of_errors, "{}: has {}, which the network lacks", weights.path, list(report.extra));
+
+  const SafetensorsFile file{weights.tensors, {}};
+  ModelState next = state;
+  for_each_tensor(model, next, [&](const std::string& name, Tensor& tensor) {
+    if (!weights.tensors.contains(name) || (is_head(name) && !report.heads)) return;
+    const Shape expected = channels_first_shape(tensor.shape());
+    const Shape& actual = weights.tensors.at(name).shape;
+    if (actual != expected)
+      fail<DataError>(prefix_of_errors, "{}: another architecture or width: \"{}\" has shape {}, expected {}",
+                      weights.path, name, actual.str(), expected.str());
+    tensor = take(file, weights.path, name, tensor.shape(), tensor.backend(), tensor.dtype());
+    const std::vector<double> values = tensor.to_doubles();
+    if (!std::ranges::all_of(values, [](double v) { return std::isfinite(v); }))
+      fail<NonFiniteError>(prefix_of_errors, "{}: \"{}\" holds a value that is not finite", weights.path, name);
+  });
+  state = std::move(next);
+  return report;
+}
+
+SafetensorsFile export_backbone(const McnModel& model, const ModelState& state, const ModelDescription& description,
+                                const std::string& origin) {
+  SafetensorsFile file;
+  ModelState copy = state;
+  for_each_tensor(model, copy, [&](const std::string& name, const Tensor& tensor) {
+    if (!is_head(name)) put(file, name, tensor);
+  });
+  for (const std::string& norm : model.backbone().norms())
+    file.tensors[norm + ".num_batches_tracked"] = {DType::i64, {}, std::vector<std::byte>(sizeof(std::int64_t))};
+  const AugmentConfig augment;
+  file.metadata = {
+      {"format", "pt"},
+      {"architecture", description.model.backbone.arch},
+      {"width", fmt::format("{}", description.model.backbone.width)},
+      {"frames", fmt::format("{}", description.frames)},
+      {"stride", fmt::format("{}", description.stride)},
+      {"size", fmt::format("{}", description.size)},
+      {"resize", fmt::format("{}x{}", description.resize_height, description.resize_width)},
+      {"mean", fmt::format("{}", fmt::join(augment.mean, " "))},
+      {"std", fmt::format("{}", fmt::join(augment.std, " "))},
+      {"origin", origin},
+  };
+  return file;
+}
+
+}  // namespace mcn
