@@ -67,19 +67,6 @@ ClipSet Trainer::clip_set(const Batch& batch, std::int64_t begin, std::int64_t e
           same_video(backend_, config_.dtype, end - begin)};
 }
 
-void Trainer::update_running_statistics(const std::vector<ops::BatchStatistics>& batch) {
-  const double m = config_.running_momentum;
-  for (std::size_t i = 0; i < batch.size(); ++i) {
-    const std::vector<double> variance = batch[i].unbiased_variance();
-    RunningStatistics& running = state_.running[i];
-    backend_.scale(1 - m, running.mean, running.mean);
-    backend_.axpy(m, batch[i].mean, running.mean);
-    backend_.scale(1 - m, running.variance, running.variance);
-    backend_.axpy(m, Tensor::from(backend_, config_.dtype, running.variance.shape(), std::span<const double>(variance)),
-                  running.variance);
-  }
-}
-
 void Trainer::update_bank(const Tensor& z, std::span<const std::int64_t> videos) {
   // A video's feature is the mean of its two views; the bank normalises it.
   const std::int64_t n = z.shape()[0] / 2;
@@ -139,7 +126,7 @@ IterationMetrics Trainer::step(const Batch& batch) {
 
   const Range update("update");
   optimizer_.step(state_.theta, meta.gradient, metrics.learning_rate);
-  update_running_statistics(outputs.statistics);
+  update_running(state_.running, outputs.statistics, config_.running_momentum);
   const std::span<const std::int64_t> ids(batch.videos);
   if (config_.bank.kind != BankKind::none) {
     if (bilevel) update_bank(outputs.support.z, ids.first(static_cast<std::size_t>(half)));

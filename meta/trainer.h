@@ -92,7 +92,6 @@ class Trainer {
 
  private:
   [[nodiscard]] ClipSet clip_set(const Batch& batch, std::int64_t begin, std::int64_t end) const;
-  void update_running_statistics(const std::vector<ops::BatchStatistics>& batch);
   void update_bank(const Tensor& z, std::span<const std::int64_t> videos);
   void load(const std::string& path);
 

@@ -23,6 +23,23 @@ const Arch& find_arch(const std::string& name) {
 
 }  // namespace
 
+void update_running(std::vector<RunningStatistics>& running, std::span<const ops::BatchStatistics> batch,
+                    double momentum) {
+  if (running.size() != batch.size())
+    fail("model", "running statistics of {} layers, batch statistics of {}", running.size(), batch.size());
+  const auto update = [&](const Tensor& old, const Tensor& value) {
+    old.backend().scale(1 - momentum, old, old);
+    old.backend().axpy(momentum, value, old);
+  };
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    const Tensor& variance = running[i].variance;
+    const std::vector<double> unbiased = batch[i].unbiased_variance();
+    update(running[i].mean, batch[i].mean);
+    update(variance,
+           Tensor::from(variance.backend(), variance.dtype(), variance.shape(), std::span<const double>(unbiased)));
+  }
+}
+
 std::vector<std::string> video_resnet_archs() {
   std::vector<std::string> names;
   for (const Arch& arch : archs) names.emplace_back(arch.name);

@@ -26,6 +26,10 @@ struct NormPass {
   std::vector<ops::BatchStatistics>* collect = nullptr;
 };
 
+/// What a pass collected enters the running statistics, as in torch: new = (1 - momentum) old + momentum batch.
+void update_running(std::vector<RunningStatistics>& running, std::span<const ops::BatchStatistics> batch,
+                    double momentum);
+
 struct VideoResNetConfig {
   std::string arch = "r2plus1d_18";  ///< r2plus1d_18, r2plus1d_10 (one block a stage), r3d_18
   double width = 1;                  ///< multiplies the channels of every stage; 1 is the published network

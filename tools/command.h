@@ -39,6 +39,7 @@ void add_devices(CLI::App& app);
 void add_embed(CLI::App& app);
 void add_evaluate(CLI::App& app);
 void add_export(CLI::App& app);
+void add_finetune(CLI::App& app);
 void add_frames(CLI::App& app);
 void add_grad(CLI::App& app);
 void add_gradcheck(CLI::App& app);

@@ -39,7 +39,7 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   app.option_defaults()->always_capture_default();
 #ifdef MCN_HAS_DATA
-  for (const auto add : {add_train, add_evaluate, add_embed, add_export, add_synth, add_audit}) add(app);
+  for (const auto add : {add_train, add_evaluate, add_finetune, add_embed, add_export, add_synth, add_audit}) add(app);
 #endif
   for (const auto add : {add_gradcheck, add_grad, add_bench}) add(app);
 #ifdef MCN_HAS_DATA
