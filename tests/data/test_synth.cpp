@@ -5,7 +5,7 @@
 #include <set>
 
 #include "data/dataset.h"
-#include "data/synth.h"
+#include "data/synth/synth.h"
 #include "kernels/error.h"
 #include "tests/catch.h"
 #include "tests/data/videos.h"

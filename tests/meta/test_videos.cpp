@@ -1,6 +1,6 @@
 // Training on files of videos, and features of them.
 #include "data/loader.h"
-#include "data/synth.h"
+#include "data/synth/synth.h"
 #include "meta/embed.h"
 #include "meta/trainer.h"
 #include "tests/catch.h"
