@@ -70,13 +70,13 @@ Pose run(double t) {
 Pose jump(double t) {
   Pose p = standing();
   const double crouch = through(t, {{0.02, 0}, {0.24, 1}, {0.42, 0}, {0.68, 0}, {0.82, 0.8}, {0.98, 0}});
-  p.lift = 0.3 * through(t, {{0.36, 0}, {0.54, 1}, {0.72, 0}});
+  p.lift = 0.25 * through(t, {{0.36, 0}, {0.54, 1}, {0.72, 0}});
   const double reach = through(t, {{0.05, 0}, {0.24, -0.35}, {0.5, 1}, {0.6, 1}, {0.9, 0}});
   p.bend = 0.55 * crouch;
   for (Leg& leg : p.leg) {
     leg.flexion += 1.05 * crouch;
     leg.knee += 1.6 * crouch;
-    leg.ankle = 0.5 * crouch - 6 * 0.1 * p.lift;
+    leg.ankle = 0.5 * crouch - 2 * p.lift;
   }
   for (Arm& arm : p.arm) {
     arm.flexion += 2.7 * reach;
@@ -87,7 +87,9 @@ Pose jump(double t) {
 
 Pose wave_hand(double t) {
   Pose p = standing();
-  p.arm[0] = {.flexion = 0.15, .abduction = 1.75, .rotation = 1.5, .elbow = 0.9 + 0.7 * wave(2 * t)};
+  // The forearm swings in an oblique plane, so that the wave is seen from all sides.
+  p.arm[0] = {
+      .flexion = 0.7, .abduction = 1.75 + 0.15 * wave(2 * t), .rotation = 1.0, .elbow = 0.9 + 0.8 * wave(2 * t)};
   p.lean = -0.05 + 0.05 * wave(2 * t);
   return p;
 }
@@ -172,7 +174,7 @@ Pose clap(double t) {
   Pose p = standing();
   const double open = swell(2 * t);
   for (Arm& arm : p.arm)
-    arm = {.flexion = 1.15 + 0.1 * open, .abduction = 1.05 * open - 0.22, .rotation = -0.35, .elbow = 0.55};
+    arm = {.flexion = 1.0 + 0.7 * open, .abduction = 1.05 * open - 0.22, .rotation = -0.35, .elbow = 0.55};
   return p;
 }
 

@@ -21,12 +21,12 @@ struct Distractor {
 struct Look {
   // Camera; angles in radians, distance in heights of the figure, size: the figure's share of the picture's height.
   double azimuth = 0, elevation = 0, tilt = 0, distance = 5, size = 0.75;
-  Proportions body;
+  Proportions body{};
   double build = 1;  ///< thickness of the limbs
   double head_build = 1;
   bool long_sleeves = true, long_trousers = true;
   Color skin{}, hair{}, shirt{}, trousers{}, shoes{};
-  Vec3 light;  ///< towards it, of length 1, in the camera's frame: right, up, towards the camera
+  Vec3 light{};  ///< towards it, of length 1, in the camera's frame: right, up, towards the camera
   double ambient = 0.5, diffuse = 0.5;
   double shadow = 0.4;           ///< darkness of the one on the floor
   int wall = 0, floor = 0;       ///< patterns
@@ -34,7 +34,7 @@ struct Look {
   std::array<Color, 4> paint{};  ///< two of the wall, two of the floor
   double falloff = 0, falloff_angle = 0, grain = 0;
   std::uint64_t key = 0;  ///< of the patterns and the grain
-  std::vector<Distractor> distractors;
+  std::vector<Distractor> distractors{};
 };
 
 /// What one video of a group has for itself, whatever its action.
