@@ -87,9 +87,9 @@ Pose jump(double t) {
 
 Pose wave_hand(double t) {
   Pose p = standing();
-  // The forearm swings in an oblique plane, so that the wave is seen from all sides.
+  // The arm points outwards and forward, so that the forearm's swing is seen from all sides.
   p.arm[0] = {
-      .flexion = 0.7, .abduction = 1.75 + 0.15 * wave(2 * t), .rotation = 1.0, .elbow = 0.9 + 0.8 * wave(2 * t)};
+      .flexion = 2, .abduction = 1.05 + 0.12 * wave(2 * t), .rotation = 0.1, .elbow = 0.95 + 0.85 * wave(2 * t)};
   p.lean = -0.05 + 0.05 * wave(2 * t);
   return p;
 }
