@@ -94,7 +94,7 @@ Take take_of(std::uint64_t seed, int subset, int place) {
   t.amplitude = random.uniform(0.85, 1.15);
   for_each_angle(t.habit, t.habit, [&](double& angle, double) { angle = 0.05 * random.normal(); });
   t.habit.lift = 0;
-  t.azimuth = random.uniform(-0.4, 0.4);
+  t.azimuth = random.uniform(-0.7, 0.7);
   t.elevation = random.uniform(-0.1, 0.1);
   t.size = random.uniform(0.9, 1.1);
   t.x = random.uniform(-0.16, 0.16);
