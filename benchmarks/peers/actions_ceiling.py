@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""What the classes of `mcn synth --scene actions` can be told from: supervised training on whole clips (the ceiling), on
-single frames and on mean frames, and a linear classifier on statistics of position, size and color.
+"""What the classes of `mcn synth --scene actions` can be told from: supervised training on whole clips (the ceiling),
+on single frames and on mean frames, and linear classifiers on pixels and on statistics of color, place and extent.
 
     pip install torch numpy;  actions_ceiling.py VIDEOS [--epochs 40] [--frames 8] [--size 48]
 
@@ -23,8 +23,8 @@ def load(root, name, size):
     for line in open(f"{root}/ucfTrainTestlist/{name}"):
         video = line.split()[0]
         crop = f"crop=min(iw\\,ih):min(iw\\,ih),scale={size}:{size}:flags=area"
-        raw = subprocess.run(["ffmpeg", "-v", "error", "-threads", "1", "-i", f"{root}/{video}", "-vf", crop, "-f", "rawvideo",
-                              "-pix_fmt", "rgb24", "-"], capture_output=True, check=True).stdout
+        command = ["ffmpeg", "-v", "error", "-threads", "1", "-i", f"{root}/{video}", "-vf", crop]
+        raw = subprocess.run([*command, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"], capture_output=True, check=True).stdout
         clips.append(np.frombuffer(raw, np.uint8).reshape(-1, size, size, 3).transpose(0, 3, 1, 2))
         labels.append(classes[os.path.dirname(video)])
     return torch.from_numpy(np.stack(clips)), torch.tensor(labels), len(classes)
@@ -32,9 +32,9 @@ def load(root, name, size):
 
 def unit(inputs, outputs, stride, temporal_stride):
     """A (2+1)D convolution."""
-    return nn.Sequential(
-        nn.Conv3d(inputs, outputs, (1, 3, 3), (1, stride, stride), (0, 1, 1), bias=False), nn.BatchNorm3d(outputs), nn.ReLU(),
-        nn.Conv3d(outputs, outputs, (3, 1, 1), (temporal_stride, 1, 1), (1, 0, 0), bias=False), nn.BatchNorm3d(outputs), nn.ReLU())
+    spatial = nn.Conv3d(inputs, outputs, (1, 3, 3), (1, stride, stride), (0, 1, 1), bias=False)
+    temporal = nn.Conv3d(outputs, outputs, (3, 1, 1), (temporal_stride, 1, 1), (1, 0, 0), bias=False)
+    return nn.Sequential(spatial, nn.BatchNorm3d(outputs), nn.ReLU(), temporal, nn.BatchNorm3d(outputs), nn.ReLU())
 
 
 class Net(nn.Module):
@@ -98,7 +98,8 @@ def supervised(train, test, classes, kind, c):
         said = torch.cat([net(views(v, c.frames, c.stride, kind, False, rng)).argmax(1) for v in test[0].split(64)])
     by_class = [100 * (said[test[1] == k] == k).float().mean().item() for k in range(classes)]
     accuracy = 100 * (said == test[1]).float().mean().item()
-    print(f"{kind}: {accuracy:.1f}% (training {100 * right / at:.0f}%) in {time.time() - start:.0f} s; by class {' '.join(f'{a:.0f}' for a in by_class)}", flush=True)
+    print(f"{kind}: {accuracy:.1f}% (training {100 * right / at:.0f}%) in {time.time() - start:.0f} s; by class",
+          *(f"{a:.0f}" for a in by_class), flush=True)
 
 
 def statistics(videos):
@@ -147,10 +148,11 @@ def main():
     *train, classes = load(c.videos, "trainlist01.txt", c.size)
     *test, _ = load(c.videos, "testlist01.txt", c.size)
     print(f"{len(train[1])} training and {len(test[1])} test videos, chance {100 / classes:.1f}%", flush=True)
-    linear(train, test, classes, "linear, colors", lambda v: statistics(v)[0])
-    linear(train, test, classes, "linear, place and extent of motion", lambda v: statistics(v)[1])
-    linear(train, test, classes, "linear, pixels of the middle frame", lambda v: v[:, v.shape[1] // 2].flatten(1).float())
-    linear(train, test, classes, "linear, pixels of the mean frame", lambda v: v.float().mean(1).flatten(1))
+    for label, of in [("mean and deviation of colors", lambda v: statistics(v)[0]),
+                      ("amount, place and extent of motion", lambda v: statistics(v)[1]),
+                      ("pixels of the middle frame", lambda v: v[:, v.shape[1] // 2].flatten(1).float()),
+                      ("pixels of the mean frame", lambda v: v.float().mean(1).flatten(1))]:
+        linear(train, test, classes, f"linear, {label}", of)
     for kind in c.kinds.split(","):
         supervised(train, test, classes, kind, c)
 
