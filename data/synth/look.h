@@ -42,7 +42,7 @@ struct Take {
   double phase = 0;  ///< in cycles
   double speed = 1;
   bool mirrored = false;
-  double amplitude = 1;                         ///< of the joint angles, about standing
+  double amplitude = 1;                         ///< scales the angles of trunk and limbs
   Pose habit;                                   ///< added to the angles
   double azimuth = 0, elevation = 0, size = 1;  ///< on top of the look's; size is a factor
   double x = 0, y = 0;                          ///< of the figure, in picture heights from the middle
