@@ -15,8 +15,7 @@ void add_synth(CLI::App& app) {
   CLI::App* command = app.add_subcommand("synth", "write labelled motion videos as real files, in UCF101's layout");
   auto c = std::make_shared<SynthConfig>();
   command->add_option("--out", c->out, "folder; must not exist or be empty")->type_name(folder_type)->required();
-  add_choice<SceneType>(*command, "--scene", c->scene,
-                        {{"actions", SceneType::actions}, {"shapes", SceneType::shapes}},
+  add_choice<SceneType>(*command, "--scene", c->scene, {{"actions", SceneType::actions}, {"shapes", SceneType::shapes}},
                         "actions: the class is what a figure does; shapes: a bundle of motion, shape and pattern");
   command->add_option("--classes", c->classes, "2 to 12 actions, or 2 to 64 bundles");
   command->add_option("--train", c->train, "training videos, spread evenly over the classes");
