@@ -24,7 +24,7 @@ tools/setup.sh
 [[ -f build/build.ninja ]] || cmake --preset release -DMCN_WERROR=OFF -DMCN_BUILD_TESTS=OFF -DMCN_BUILD_BENCHMARKS=OFF
 cmake --build build --target mcn -j "$(tools/jobs.sh)"
 
-synth=(synth --classes 4 --train 960 --test 600 --seed 1)
+synth=(synth --scene shapes --classes 4 --train 960 --test 600 --seed 1)
 videos=demo/videos
 mkdir -p demo
 # The videos get their name when they are complete; their settings lie beside them.

@@ -1,8 +1,9 @@
 // `mcn synth`: writes a data set of synthetic motion videos.
-#include "data/synth.h"
+#include "data/synth/synth.h"
 
 #include <fmt/format.h>
 
+#include "tools/choice.h"
 #include "tools/command.h"
 #include "tools/interrupt.h"
 #include "tools/number.h"
@@ -14,7 +15,9 @@ void add_synth(CLI::App& app) {
   CLI::App* command = app.add_subcommand("synth", "write labelled motion videos as real files, in UCF101's layout");
   auto c = std::make_shared<SynthConfig>();
   command->add_option("--out", c->out, "folder; must not exist or be empty")->type_name(folder_type)->required();
-  command->add_option("--classes", c->classes, "bundles of motion, shape and background pattern");
+  add_choice<SceneType>(*command, "--scene", c->scene, {{"actions", SceneType::actions}, {"shapes", SceneType::shapes}},
+                        "actions: the class is what a figure does; shapes: a bundle of motion, shape and pattern");
+  command->add_option("--classes", c->classes, "2 to 12 actions, or 2 to 64 bundles");
   command->add_option("--train", c->train, "training videos, spread evenly over the classes");
   command->add_option("--test", c->test, "test videos");
   command->add_option("--frames", c->frames, "frames a video");
@@ -22,7 +25,7 @@ void add_synth(CLI::App& app) {
   command->add_option("--width", c->width, "pixels, even");
   command->add_option("--fps", c->fps, "frames a second");
   command->add_option("--correlation", c->correlation,
-                      "probability that shape, and that pattern, is the class's; 0: motion alone tells the class");
+                      "of shapes: probability that shape, and that pattern, is the class's; 0: motion alone tells");
   command->add_option("--seed", c->seed, "of everything that is random")->check(not_negative_number());
   command->add_option("--threads", c->threads, "that draw and encode; change no bit")->check(CLI::Range(1, 256));
   set_action(*command, [c] {

@@ -1,6 +1,6 @@
 // Training on files of videos, and features of them.
 #include "data/loader.h"
-#include "data/synth.h"
+#include "data/synth/synth.h"
 #include "meta/evaluate/embed.h"
 #include "meta/evaluate/protocols.h"
 #include "meta/trainer.h"

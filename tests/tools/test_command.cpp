@@ -64,6 +64,7 @@ TEST_CASE("usage errors exit with 2 and one line") {
                              {{"frames", "x.mp4", "--out", "y"}, {"--at"}},
                              {{"synth", "--out", "x", "--threads", "0"}, {"--threads"}},
                              {{"synth", "--out", "x", "--seed", "-1"}, {"--seed"}},
+                             {{"synth", "--out", "x", "--scene", "sticks"}, {"--scene", "sticks"}},
                              {{"audit", "--data", "x", "--decode-timeout", "inf"},
                               {"--decode-timeout: expected a number of at least 0, got inf"}},
                              {{"completion"}, {"shell"}},

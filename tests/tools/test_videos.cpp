@@ -24,11 +24,11 @@ std::vector<std::string> synth_arguments(const std::string& out, const std::stri
 // Two classes of 9-frame videos, and one of the videos.
 struct Videos {
   explicit Videos(const test::TemporaryFolder& folder) : root(folder.file("videos")) {
-    const auto result = mcn_command(synth_arguments(root, "2"));
+    const auto result = mcn_command(synth_arguments(root, "4"));
     CAPTURE(result.err);
     REQUIRE(result.exit_code == 0);
     CHECK(result.out.find(root) != std::string::npos);
-    CHECK(result.out.find("2 training and 2 test videos of 2 classes") != std::string::npos);
+    CHECK(result.out.find("4 training and 2 test videos of 2 classes") != std::string::npos);
     for (const auto& entry : fs::recursive_directory_iterator(root))
       if (entry.path().extension() == ".mp4") video = entry.path().string();
     REQUIRE_FALSE(video.empty());
@@ -142,11 +142,15 @@ TEST_CASE("decoding on a GPU that is not here is refused, where it would be used
 TEST_CASE("synth refuses settings without sense, and folders that hold something") {
   const test::TemporaryFolder folder;
   const std::string out = folder.file("out");
-  for (const std::vector<std::string>& extra : std::vector<std::vector<std::string>>{{"--classes", "1"},
-                                                                                     {"--width", "15"},
-                                                                                     {"--correlation", "1.5"},
-                                                                                     {"--correlation", "nan"},
-                                                                                     {"--train", "0"}}) {
+  for (const std::vector<std::string>& extra :
+       std::vector<std::vector<std::string>>{{"--classes", "1"},
+                                             {"--classes", "13"},
+                                             {"--scene", "shapes", "--classes", "65"},
+                                             {"--correlation", "0.5"},
+                                             {"--width", "15"},
+                                             {"--correlation", "1.5"},
+                                             {"--correlation", "nan"},
+                                             {"--train", "0"}}) {
     std::vector<std::string> arguments{"synth", "--out", out};
     arguments.insert(arguments.end(), extra.begin(), extra.end());
     const auto result = mcn_command(arguments);
@@ -161,6 +165,18 @@ TEST_CASE("synth refuses settings without sense, and folders that hold something
   CHECK(result.exit_code == 2);
   CHECK(one_line_error(result, "synth", {"not empty"}));
   CHECK(test::read_file(out + "/precious") == "x");
+}
+
+TEST_CASE("synth writes classes of actions, or of shapes") {
+  const test::TemporaryFolder folder;
+  std::vector<std::string> arguments = synth_arguments(folder.file("actions"), "2");
+  REQUIRE(mcn_command(arguments).exit_code == 0);
+  CHECK(test::read_file(folder.file("actions/ucfTrainTestlist/classInd.txt")) == "1 Walk\n2 Jump\n");
+  arguments = synth_arguments(folder.file("shapes"), "2");
+  arguments.insert(arguments.end(), {"--scene", "shapes", "--correlation", "0.5"});
+  REQUIRE(mcn_command(arguments).exit_code == 0);
+  CHECK(test::read_file(folder.file("shapes/ucfTrainTestlist/classInd.txt")) ==
+        "1 TranslateDiscOnStripes\n2 RotateSquareOnStripes\n");
 }
 
 TEST_CASE("Ctrl-C stops synth with 130 and leaves nothing") {

@@ -1,11 +1,12 @@
-// Draws the scenes of the synthetic data set: one object with soft edges moving over a still pattern.
+#include "data/synth/shapes.h"
+
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <functional>
 #include <numbers>
 
-#include "data/synth.h"
+#include "data/synth/backdrop.h"
 #include "engine/random.h"
 
 namespace mcn {
@@ -15,29 +16,6 @@ constexpr double pi = std::numbers::pi;
 
 enum Motion : std::uint8_t { translate, rotate, zoom, oscillate, orbit, shear, stretch, hop };
 enum Shape : std::uint8_t { disc, square, triangle, ring, cross, star, bar, crescent };
-enum Pattern : std::uint8_t { stripes, checker, grid, rings, dots, noise, gradient, plain };
-
-using Color = std::array<float, 3>;
-
-Color random_color(Philox& random) {
-  return {static_cast<float>(random.uniform(0, 255)), static_cast<float>(random.uniform(0, 255)),
-          static_cast<float>(random.uniform(0, 255))};
-}
-
-double luma_of(const Color& c) { return 0.299 * c[0] + 0.587 * c[1] + 0.114 * c[2]; }
-
-/// A colour told from another even in grayscale. Grays in the middle of the range leave room on both sides for 70.
-Color contrasting(Philox& random, const Color& other, double least) {
-  for (int tries = 0; tries < 200; ++tries) {
-    const Color c = random_color(random);
-    if (std::abs(luma_of(c) - luma_of(other)) >= least) return c;
-  }
-  const float v = luma_of(other) < 128 ? 255.0F : 0.0F;
-  return {v, v, v};
-}
-
-/// 0 to 1 across an edge one pixel wide; distance in pixels, negative inside.
-double coverage(double distance) { return std::clamp(0.5 - distance, 0.0, 1.0); }
 
 /// Distance to a polygon of n corners, alternating between radius 1 and `inner` (1: regular polygon of n corners).
 double polygon_distance(double x, double y, int corners, double inner) {
@@ -77,65 +55,6 @@ double shape_distance(int shape, double x, double y) {
       return std::max(std::hypot(x, y) - 0.95, 0.75 - std::hypot(x - 0.45, y));
   }
 }
-
-/// How much of the second colour a background pixel takes, 0 to 1.
-class Background {
- public:
-  Background(int pattern, double height, Philox& random)
-      : pattern_(pattern),
-        period_(height * std::exp(random.uniform(std::log(0.11), std::log(0.34)))),
-        angle_(random.uniform(0, 2 * pi)),
-        phase_x_(random.uniform(0, 100)),
-        phase_y_(random.uniform(0, 100)),
-        height_(height),
-        key_(random()) {}
-
-  [[nodiscard]] double at(double x, double y) const {
-    const double u = (x * std::cos(angle_) + y * std::sin(angle_)) / period_ + phase_x_;
-    const double v = (y * std::cos(angle_) - x * std::sin(angle_)) / period_ + phase_y_;
-    // Sharp but for about a pixel.
-    const auto sharp = [this](double wave) { return std::clamp(0.5 + wave * period_ / pi / 2, 0.0, 1.0); };
-    switch (pattern_) {
-      case stripes:
-        return sharp(std::sin(2 * pi * u));
-      case checker:
-        return sharp(std::sin(pi * u) * std::sin(pi * v) * 2);
-      case dots: {
-        const double du = u - std::floor(u) - 0.5, dv = v - std::floor(v) - 0.5;
-        return coverage((std::hypot(du, dv) - 0.28) * period_);
-      }
-      case rings:
-        return sharp(std::sin(2 * pi * std::hypot(x / period_ - phase_x_ / 25, y / period_ - phase_y_ / 25)));
-      case noise:
-        return std::clamp(value_noise(u, v) * 2 - 0.5, 0.0, 1.0);
-      case gradient:
-        return std::clamp(0.5 + (u - phase_x_) * period_ / (1.6 * height_), 0.0, 1.0);
-      case grid: {
-        const double du = std::abs(u - std::floor(u) - 0.5), dv = std::abs(v - std::floor(v) - 0.5);
-        return coverage((0.38 - std::max(du, dv)) * period_);
-      }
-      default:
-        return 0;
-    }
-  }
-
- private:
-  [[nodiscard]] double lattice(std::int64_t x, std::int64_t y) const {
-    return static_cast<double>(hash_stream(key_, x, y) >> 11) * 0x1.0p-53;
-  }
-  [[nodiscard]] double value_noise(double u, double v) const {
-    const double fu = std::floor(u), fv = std::floor(v);
-    const auto x = static_cast<std::int64_t>(fu), y = static_cast<std::int64_t>(fv);
-    const auto smooth = [](double t) { return t * t * (3 - 2 * t); };
-    const double a = smooth(u - fu), b = smooth(v - fv);
-    return std::lerp(std::lerp(lattice(x, y), lattice(x + 1, y), a),
-                     std::lerp(lattice(x, y + 1), lattice(x + 1, y + 1), a), b);
-  }
-
-  int pattern_;
-  double period_, angle_, phase_x_, phase_y_, height_;
-  std::uint64_t key_;
-};
 
 /// Where the object is at a time: centre and radius in pixels, and the map from its frame's axes to the picture's.
 struct Pose {
@@ -203,7 +122,41 @@ std::function<Pose(int)> motion_of(int motion, double height, double width, Phil
   };
 }
 
+/// How many kinds of motion, shape and pattern there are among so many classes: 2, 4 or 8.
+int kinds_count(int classes) { return classes <= 4 ? 2 : classes <= 16 ? 4 : 8; }
+
+/// The product in the field of 2, 4 or 8 elements (x^2 + x + 1, x^3 + x + 1), as its elements' bits.
+int field_product(int a, int b, int field) {
+  const int modulus = field == 8 ? 0b1011 : field == 4 ? 0b111 : 0b11;
+  int result = 0;
+  for (; b != 0; b >>= 1) {
+    if ((b & 1) != 0) result ^= a;
+    a <<= 1;
+    if ((a & field) != 0) a ^= modulus;
+  }
+  return result;
+}
+
 }  // namespace
+
+SceneKinds class_kinds(int label, int classes) {
+  // An orthogonal array of strength 2: rows (a, a + b, a + w b) over a finite field agree in at most one place.
+  const int field = kinds_count(classes);
+  const int a = label % field, b = label / field;
+  return {a, a ^ b, field == 2 ? b : a ^ field_product(2, b, field)};
+}
+
+SceneKinds video_kinds(int label, int classes, double correlation, std::uint64_t seed, std::uint64_t stream) {
+  SceneKinds kinds = class_kinds(label, classes);
+  Philox random(seed, stream);
+  const int field = kinds_count(classes);
+  for (int* kind : {&kinds.shape, &kinds.pattern}) {
+    const bool follows = random.chance(correlation);
+    const auto any = static_cast<int>(random.below(field));
+    if (!follows) *kind = any;
+  }
+  return kinds;
+}
 
 Frames render_scene(const SceneKinds& kinds, int frames, int height, int width, std::uint64_t seed,
                     std::uint64_t stream) {
@@ -214,7 +167,7 @@ Frames render_scene(const SceneKinds& kinds, int frames, int height, int width, 
   const Color front = contrasting(random, back, 60);
   const Color front2 = contrasting(random, front, 50);
   const double halves_angle = random.uniform(0, 2 * pi);
-  const Background background(kinds.pattern, height, random);
+  const Backdrop background(kinds.pattern, height, random);
   // Light that falls off across the picture and the grain of a camera: as strong in a plain video as in a patterned
   // one, so that the mere amount of texture does not tell the pattern.
   const double light_angle = random.uniform(0, 2 * pi);

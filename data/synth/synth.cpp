@@ -1,5 +1,5 @@
 // The synthetic data set's classes, and its writing.
-#include "data/synth.h"
+#include "data/synth/synth.h"
 
 #include <unistd.h>
 
@@ -9,6 +9,9 @@
 
 #include "data/encoder.h"
 #include "data/ordered.h"
+#include "data/synth/actions.h"
+#include "data/synth/render.h"
+#include "data/synth/shapes.h"
 #include "engine/random.h"
 #include "kernels/error.h"
 
@@ -20,34 +23,40 @@ namespace fs = std::filesystem;
 // What a random stream is for; part of its number.
 enum Purpose : std::uint8_t { kinds_of_video = 11, look_of_video };
 
-/// How many kinds of motion, shape and pattern there are among so many classes: 2, 4 or 8.
-int kinds_count(int classes) { return classes <= 4 ? 2 : classes <= 16 ? 4 : 8; }
+// Where a video of a subset stands: its class, and its number among those of the class.
+struct Place {
+  int label = 0, number = 0;
+};
+Place place_of(const SynthConfig& config, int number) { return {number % config.classes, number / config.classes}; }
 
-/// The product in the field of 2, 4 or 8 elements (x^2 + x + 1, x^3 + x + 1), as its elements' bits.
-int field_product(int a, int b, int field) {
-  const int modulus = field == 8 ? 0b1011 : field == 4 ? 0b111 : 0b11;
-  int result = 0;
-  for (; b != 0; b >>= 1) {
-    if ((b & 1) != 0) result ^= a;
-    a <<= 1;
-    if ((a & field) != 0) a ^= modulus;
-  }
-  return result;
+// Containers take turns within a class, so that none tells the class.
+std::string encoder_of(const Place& place) {
+  return place.number % 2 == 0 && has_encoder("libx264") ? "libx264" : "mpeg4";
 }
 
-std::string encoder_of(int number) { return number % 2 == 0 && has_encoder("libx264") ? "libx264" : "mpeg4"; }
-std::string extension_of(int number) { return number % 2 == 0 ? ".mp4" : ".avi"; }
+/// A group's number in names, from 1. Groups as in UCF101, where those of the test list are apart from those of the
+/// training list.
+int group_number(const SynthConfig& config, int subset, int group) {
+  const int longest = (config.train + config.classes - 1) / config.classes;
+  const int training_groups = (longest + videos_per_group - 1) / videos_per_group;
+  return group + 1 + (subset == 0 ? 0 : training_groups);
+}
 
-std::string video_name(const std::string& class_of_it, int subset, int number, int classes) {
-  // Groups as in UCF101, where those of the test list are apart from those of the training list.
-  const int place = number / classes;
-  return fmt::format("v_{}_g{:02}_c{:02}{}", class_of_it, place / 25 + (subset == 0 ? 1 : 51), place % 25 + 1,
-                     extension_of(number));
+std::string class_of(const SynthConfig& config, int label) {
+  return config.scene == SceneType::actions ? std::string(action_name(label))
+                                            : class_name(class_kinds(label, config.classes));
+}
+
+std::string video_name(const SynthConfig& config, int subset, const Place& place) {
+  return fmt::format("v_{}_g{:02}_c{:02}{}", class_of(config, place.label),
+                     group_number(config, subset, place.number / videos_per_group), place.number % videos_per_group + 1,
+                     place.number % 2 == 0 ? ".mp4" : ".avi");
 }
 
 void check_config(const SynthConfig& c) {
   if (c.out.empty()) fail("synth", "the output folder has no name");
-  if (c.classes < 2 || c.classes > 64) fail("synth", "expected 2 to 64 classes, got {}", c.classes);
+  const int most = c.scene == SceneType::actions ? action_count : 64;
+  if (c.classes < 2 || c.classes > most) fail("synth", "expected 2 to {} classes, got {}", most, c.classes);
   if (c.train < 1 || c.test < 1) fail("synth", "expected at least 1 video a list, got {} and {}", c.train, c.test);
   if (c.frames < 1) fail("synth", "expected at least 1 frame a video, got {}", c.frames);
   if (c.height < 16 || c.width < 16 || c.height > 4096 || c.width > 4096 || c.height % 2 != 0 || c.width % 2 != 0)
@@ -55,6 +64,8 @@ void check_config(const SynthConfig& c) {
   if (c.fps < 1 || c.fps > 1000) fail("synth", "expected 1 to 1000 frames a second, got {}", c.fps);
   if (!(c.correlation >= 0 && c.correlation <= 1))
     fail("synth", "expected a correlation in [0, 1], got {}", c.correlation);
+  if (c.scene == SceneType::actions && c.correlation != 1)
+    fail("synth", "expected a correlation of 1 with actions, got {}: it is of the scene shapes", c.correlation);
   if (c.threads < 1) fail("synth", "threads must be positive, got {}", c.threads);
 }
 
@@ -102,10 +113,19 @@ void write_text(const fs::path& path, const std::string& text) {
   if (!file) fail<DataError>("synth", "{}: cannot be written", path.string());
 }
 
+Frames render_video(const SynthConfig& c, int subset, int number) {
+  const Place place = place_of(c, number);
+  if (c.scene == SceneType::actions)
+    return render_action(place.label, look_of(c.seed, subset, place.number / videos_per_group),
+                         take_of(c.seed, subset, place.number), c.frames, c.height, c.width, c.fps);
+  const SceneKinds kinds =
+      video_kinds(place.label, c.classes, c.correlation, c.seed, hash_stream(kinds_of_video, subset, number));
+  return render_scene(kinds, c.frames, c.height, c.width, c.seed, hash_stream(look_of_video, subset, number));
+}
+
 void write_video(const SynthConfig& config, const fs::path& path, int subset, int number) {
-  const Frames frames = render_scene(video_kinds(config, subset, number), config.frames, config.height, config.width,
-                                     config.seed, hash_stream(look_of_video, subset, number));
-  const std::string codec = encoder_of(number);
+  const Frames frames = render_video(config, subset, number);
+  const std::string codec = encoder_of(place_of(config, number));
   VideoWriter writer(path.string(), {.codec = codec,
                                      .width = config.width,
                                      .height = config.height,
@@ -119,25 +139,6 @@ void write_video(const SynthConfig& config, const fs::path& path, int subset, in
 
 }  // namespace
 
-SceneKinds class_kinds(int label, int classes) {
-  // An orthogonal array of strength 2: rows (a, a + b, a + w b) over a finite field agree in at most one place.
-  const int field = kinds_count(classes);
-  const int a = label % field, b = label / field;
-  return {a, a ^ b, field == 2 ? b : a ^ field_product(2, b, field)};
-}
-
-SceneKinds video_kinds(const SynthConfig& config, int subset, int number) {
-  SceneKinds kinds = class_kinds(number % config.classes, config.classes);
-  Philox random(config.seed, hash_stream(kinds_of_video, subset, number));
-  const int field = kinds_count(config.classes);
-  for (int* kind : {&kinds.shape, &kinds.pattern}) {
-    const bool follows = random.chance(config.correlation);
-    const auto any = static_cast<int>(random.below(field));
-    if (!follows) *kind = any;
-  }
-  return kinds;
-}
-
 void write_synthetic_dataset(const SynthConfig& config,
                              const std::function<void(std::int64_t, std::int64_t)>& progress) {
   check_config(config);
@@ -149,7 +150,7 @@ void write_synthetic_dataset(const SynthConfig& config,
   std::vector<std::string> names;
   std::error_code error;
   for (int label = 0; label < config.classes; ++label) {
-    names.push_back(class_name(class_kinds(label, config.classes)));
+    names.push_back(class_of(config, label));
     class_list += fmt::format("{} {}\n", label + 1, names.back());
     fs::create_directory(folder.path() / names.back(), error);
     if (error)
@@ -161,8 +162,8 @@ void write_synthetic_dataset(const SynthConfig& config,
 
   const std::array counts{config.train, config.test};
   const auto relative = [&](int subset, int number) {
-    const std::string& name = names[static_cast<std::size_t>(number % config.classes)];
-    return name + "/" + video_name(name, subset, number, config.classes);
+    const Place place = place_of(config, number);
+    return names[static_cast<std::size_t>(place.label)] + "/" + video_name(config, subset, place);
   };
   for (const int subset : {0, 1}) {
     std::string list;
