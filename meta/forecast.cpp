@@ -11,7 +11,10 @@ MemoryForecast forecast_memory(const TrainConfig& config, std::int64_t videos) {
   DryDevice device;
   MemoryForecast forecast;
   {
-    Trainer trainer(config, {.videos = videos, .open = nullptr}, device.backend());
+    // The first of the two iterations below measures the curvature in any case; the second has the moments beside it.
+    TrainConfig every = config;
+    if (every.curvature.every > 0) every.curvature.every = 1;
+    Trainer trainer(every, {.videos = videos, .open = nullptr}, device.backend());
     const LoaderConfig& loader = config.loader;
     Batch batch;
     batch.videos.resize(static_cast<std::size_t>(loader.batch));

@@ -12,6 +12,7 @@ TEST_CASE("the forecast is what a run's tensors take, byte for byte", "[slow]") 
   c.bank.kind = GENERATE(BankKind::none, BankKind::memory);
   c.dtype = GENERATE(DType::f32, DType::f64);
   c.maml.inner_steps = 2;
+  c.curvature = {2, 1, true};
   c.maml.inner_tape = GENERATE(InnerTape::keep, InnerTape::recompute);
   const MemoryForecast forecast = forecast_memory(c, test::videos().videos);
   const auto backend = make_cpu_backend();
