@@ -41,6 +41,28 @@ nlohmann::json to_json(const IterationMetrics& m) {
                       {"clip_decode_ms", m.clip_decode_ms},
                       {"ring_ready", m.ring_ready},
                       {"bad_videos", m.bad_videos}};
+  const auto put = [&json](const std::string& set, const Accuracies& a) {
+    json["top1_" + set] = a.top1;
+    json["top1_chance"] = a.top1_chance;
+    if (a.pairs) json["pairs_" + set] = *a.pairs;
+  };
+  put("query", m.query_accuracies);
+  if (m.support_accuracies) put("support", *m.support_accuracies);
+  for (const GroupUpdate& u : m.updates) json["update_ratio"][u.group] = u.ratio;
+  if (m.inner) {
+    json["inner_lr"] = m.inner->inner_lr;
+    json["order"] = m.inner->order;
+    json["query_gradient_norm"] = m.inner->query_gradient_norm;
+    json["hessian_term_norm"] = m.inner->hessian_term_norm;
+    json["outer_cosine"] = m.inner->cosine;
+  }
+  if (m.curvature) {
+    json["curvature"] = m.curvature->eigenvalue;
+    json["curvature_alignment"] = m.curvature->alignment;
+    json["inner_lr_curvature"] = m.inner ? m.inner->inner_lr * m.curvature->eigenvalue : 0;
+    json["loss_query_at_theta"] = m.curvature->query_loss_at_theta;
+    json["curvature_seconds"] = m.curvature->seconds;
+  }
   if (m.support) {
     json["loss_support"] = m.support_loss;
     json["contrastive_support"] = m.support->contrastive;
@@ -215,8 +237,10 @@ int dry_run(const TrainOptions& o, const Dataset& dataset, Backend& backend) {
       static_cast<double>(needed) / (1 << 30), static_cast<double>(free) / (1 << 30));
 }
 
-int train(const TrainOptions& o, const std::string& resolved) {
+int train(CLI::App& command, TrainOptions& o) {
   const Dataset dataset = load(o.dataset, Subset::train);
+  resolve_train_options(command, o, std::ssize(dataset.videos));
+  const std::string resolved = command.config_to_str(true, false);
   Backend& backend = open(o.device, o.config.dtype);
   if (o.dry_run) return dry_run(o, dataset, backend);
   Trainer trainer(o.config, clips_of(dataset), backend, o.resume);
@@ -293,7 +317,7 @@ void add_train(CLI::App& app) {
   add_train_options(*command, *options);
   set_action(*command, [command, options] {
     complete_train_options(*command, *options);
-    return train(*options, command->config_to_str(true, false));
+    return train(*command, *options);
   });
 }
 

@@ -1,8 +1,11 @@
 // Names, defaults, ranges and help texts of the settings of training.
 #include "tools/train_options.h"
 
+#include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <fstream>
+#include <limits>
 #include <set>
 #include <sstream>
 
@@ -21,16 +24,66 @@ void add_model(CLI::App& command, TrainConfig& c) {
   command.add_option("--feature-size", c.model.feature_size, "length of z");
 }
 
-void add_algorithm(CLI::App& command, TrainConfig& c) {
+void add_inner_lr(CLI::App& command, TrainConfig& c) {
+  command
+      .add_option_function<std::string>(
+          "--inner-lr",
+          [&c](const std::string& text) {
+            c.curvature.sets_inner_lr = text == "auto";
+            if (!c.curvature.sets_inner_lr) CLI::detail::lexical_cast(text, c.maml.inner_lr);
+          },
+          "alpha1, learning rate of the inner steps: a number, or auto: 0.5 / |top eigenvalue of the Hessian of L_S|, "
+          "measured every --curvature-every iterations")
+      ->check([](const std::string& text) {
+        double value = 0;
+        return text == "auto" || CLI::detail::lexical_cast(text, value) ? std::string()
+                                                                        : "expected a number or auto, got " + text;
+      })
+      ->type_name("FLOAT|auto")
+      ->default_str("auto");
+}
+
+void add_iterations_or_share(CLI::App& command, const std::string& name, IterationsOrShare& value,
+                             const std::string& help) {
+  command
+      .add_option_function<std::string>(
+          name, [&value](const std::string& text) { value = *parse_iterations_or_share(text); }, help)
+      ->check([](const std::string& text) {
+        return parse_iterations_or_share(text)
+                   ? std::string()
+                   : fmt::format("expected iterations such as 200, or a share such as 5%, got {}", text);
+      })
+      ->type_name("N|P%")
+      ->default_str(value.text());
+}
+
+void add_algorithm(CLI::App& command, TrainOptions& o) {
+  TrainConfig& c = o.config;
   add_choice<Method>(command, "--method", c.method,
                      {{"contrastive", Method::contrastive}, {"joint", Method::joint}, {"mcn", Method::mcn}},
                      "contrastive: InfoNCE alone; joint: both losses, no bilevel step; mcn: both stages");
   command.add_option("--temperature", c.objective.temperature, "tau of InfoNCE")->check(positive_number());
   command.add_option("--lambda", c.objective.lambda, "weight of the meta branch")->check(not_negative_number());
   command.add_option("--inner-steps", c.maml.inner_steps, "K, inner SGD steps on S")->check(CLI::Range(0, 1000));
-  command.add_option("--inner-lr", c.maml.inner_lr, "alpha1, learning rate of the inner steps");
+  add_inner_lr(command, c);
+  command
+      .add_option("--curvature-every", c.curvature.every,
+                  "method mcn: iterations from one measurement of the curvature of L_S to the next; 0: none")
+      ->check(not_negative_number());
+  command
+      .add_option("--curvature-products", c.curvature.products,
+                  "Hessian products of a measurement; four times as many for the first one")
+      ->check(CLI::Range(1, 1000));
+  add_choice<InnerParameters>(command, "--inner-params", c.inner_parameters,
+                              {{"all", InnerParameters::all},
+                               {"heads", InnerParameters::heads},
+                               {"heads+layer4", InnerParameters::layer4_and_heads}},
+                              "what the inner steps move: everything; the heads alone; these and the last stage");
   add_choice<bool>(command, "--order", c.maml.second_order, {{"1", false}, {"2", true}},
                    "2: exact second-order meta-gradient; 1: first-order MAML");
+  add_iterations_or_share(command, "--first-order-for", o.first_order_for,
+                          "with --order 2: the first part of training that has order 1, as iterations or as a share "
+                          "such as 40%");
   add_inner_tape_option(command, c.maml.inner_tape);
   add_choice<OuterObjective>(command, "--objective", c.maml.objective,
                              {{"query", OuterObjective::query}, {"support+query", OuterObjective::support_and_query}},
@@ -43,7 +96,8 @@ void add_algorithm(CLI::App& command, TrainConfig& c) {
   command.add_option("--bank-momentum", c.bank.momentum, "of the memory bank's rows")->check(CLI::Range(0.0, 1.0));
 }
 
-void add_optimizer(CLI::App& command, TrainConfig& c) {
+void add_optimizer(CLI::App& command, TrainOptions& o) {
+  TrainConfig& c = o.config;
   add_choice<OptimizerKind>(command, "--optimizer", c.optimizer.kind,
                             {{"sgd", OptimizerKind::sgd}, {"adamw", OptimizerKind::adamw}}, "outer optimiser");
   command.add_option("--lr", c.optimizer.lr, "alpha2, learning rate of the outer update");
@@ -54,12 +108,22 @@ void add_optimizer(CLI::App& command, TrainConfig& c) {
       command, "--schedule", c.optimizer.schedule,
       {{"constant", ScheduleKind::constant}, {"cosine", ScheduleKind::cosine}, {"multistep", ScheduleKind::multistep}},
       "learning rate after the warm-up");
-  command.add_option("--warmup", c.optimizer.warmup, "iterations of linear warm-up")->check(not_negative_number());
+  add_iterations_or_share(command, "--warmup", o.warmup,
+                          "linear warm-up of the learning rate, as iterations or as a share of all, such as 5%");
+  command
+      .add_option("--clip-grad", c.clip_grad,
+                  "longest outer gradient, as a norm over all parameters; a longer one is scaled down to it; 0: any")
+      ->check(not_negative_number());
   command.add_option("--milestones", c.optimizer.milestones, "multistep: iterations at which the rate drops")
       ->delimiter(',')
       ->default_str("");
   command.add_option("--gamma", c.optimizer.gamma, "multistep: factor of a drop");
   command.add_option("--iterations", c.iterations, "outer updates in all")->check(positive_number());
+  command
+      .add_option("--epochs", o.epochs,
+                  "the same as epochs, each of videos / batch iterations rounded up; in the place of --iterations")
+      ->check(positive_number())
+      ->default_str("");
 }
 
 void add_clips(CLI::App& command, LoaderConfig& loader) {
@@ -142,9 +206,60 @@ ProfileSteps parse_profile_steps(const std::string& text) {
   throw CLI::ValidationError("--profile-steps", fmt::format("expected FIRST:LAST, such as 20:30, got \"{}\"", text));
 }
 
+/// What a setting of iterations leaves no room for.
+std::string other_length(const std::string& name) {
+  return name == "iterations" ? "epochs" : name == "epochs" ? "iterations" : "";
+}
+
+/// Sets the options that are not set yet. origin: for errors.
+void apply_settings(CLI::App& command, const std::string& text, const std::string& origin) {
+  std::istringstream lines(without_comments(text));
+  CLI::ConfigTOML toml;
+  toml.comment('\n');  // none, in a line
+  std::set<std::string> keys, set;
+  for (const CLI::ConfigItem& item : toml.from_config(lines)) {
+    CLI::Option* option = command.get_option_no_throw("--" + item.name);
+    if (!item.parents.empty() || option == nullptr || !option->get_configurable())
+      fail("config", "{}: unknown key \"{}\"", origin, item.fullname());
+    // The second would be taken for one that the command line overrides.
+    if (!keys.insert(item.name).second)
+      fail("config", "{}: expected every key once, got \"{}\" twice", origin, item.name);
+    // A saved config writes what is not set as an empty value.
+    if (option->count() > 0 || item.inputs == std::vector<std::string>{""}) continue;
+    if (const std::string other = other_length(item.name); !other.empty()) {
+      if (set.contains(other)) fail("config", "{}: expected either \"iterations\" or \"epochs\", got both", origin);
+      if (command.get_option("--" + other)->count() > 0) continue;
+    }
+    set.insert(item.name);
+    try {
+      // A flag takes the word itself.
+      if (option->get_expected_min() == 0)
+        option->add_result(command.get_config_formatter()->to_flag(item));
+      else
+        option->add_result(item.inputs);
+      option->run_callback();
+    } catch (const CLI::ParseError& error) {
+      fail("config", "{}: {}", origin, error.what());
+    }
+  }
+}
+
+/// Puts a value into an option, also in what the command prints and saves.
+void set_option(CLI::App& command, const std::string& name, const std::string& value) {
+  CLI::Option* option = command.get_option(name);
+  option->clear();
+  if (value.empty()) return;
+  option->add_result(value);
+  option->run_callback();
+}
+
 }  // namespace
 
 void add_train_options(CLI::App& command, TrainOptions& o) {
+  // The library's defaults are those of its parts; these are a run's.
+  o.config.optimizer.schedule = ScheduleKind::cosine;
+  o.config.curvature.every = 20;
+  o.config.curvature.sets_inner_lr = true;
   command
       .add_option("--config", o.config_file, "TOML file of these settings, without the dashes; the command line wins")
       ->type_name(file_type)
@@ -179,9 +294,26 @@ void add_train_options(CLI::App& command, TrainOptions& o) {
       ->type_name("FIRST:LAST")
       ->configurable(false);
   add_model(command, o.config);
-  add_algorithm(command, o.config);
-  add_optimizer(command, o.config);
+  add_algorithm(command, o);
+  add_optimizer(command, o);
   add_clips(command, o.config.loader);
+}
+
+std::int64_t IterationsOrShare::of(std::int64_t iterations) const {
+  return std::llround(percent ? amount / 100 * static_cast<double>(iterations) : amount);
+}
+
+std::string IterationsOrShare::text() const { return fmt::format("{}{}", amount, percent ? "%" : ""); }
+
+std::optional<IterationsOrShare> parse_iterations_or_share(const std::string& text) {
+  const bool percent = text.ends_with('%');
+  const std::string number = percent ? text.substr(0, text.size() - 1) : text;
+  double amount = 0;
+  constexpr double most_iterations = 1e15;
+  if (!CLI::detail::lexical_cast(number, amount)) return {};
+  if (!(amount >= 0 && amount <= (percent ? 100 : most_iterations))) return {};
+  if (!percent && amount != std::floor(amount)) return {};
+  return IterationsOrShare{amount, percent};
 }
 
 void complete_train_options(CLI::App& command, TrainOptions& options) {
@@ -189,36 +321,30 @@ void complete_train_options(CLI::App& command, TrainOptions& options) {
     std::ifstream stream(options.config_file);
     std::ostringstream text;
     if (!stream || !(text << stream.rdbuf())) fail<DataError>("config", "cannot read {}", options.config_file);
-    std::istringstream lines(without_comments(text.str()));
-    CLI::ConfigTOML toml;
-    toml.comment('\n');  // none, in a line
-    std::set<std::string> keys;
-    for (const CLI::ConfigItem& item : toml.from_config(lines)) {
-      CLI::Option* option = command.get_option_no_throw("--" + item.name);
-      if (!item.parents.empty() || option == nullptr || !option->get_configurable())
-        fail("config", "{}: unknown key \"{}\"", options.config_file, item.fullname());
-      // The second would be taken for one that the command line overrides.
-      if (!keys.insert(item.name).second)
-        fail("config", "{}: expected every key once, got \"{}\" twice", options.config_file, item.name);
-      // A saved config writes what is not set as an empty value.
-      if (option->count() > 0 || item.inputs == std::vector<std::string>{""}) continue;
-      try {
-        // A flag takes the word itself.
-        if (option->get_expected_min() == 0)
-          option->add_result(command.get_config_formatter()->to_flag(item));
-        else
-          option->add_result(item.inputs);
-        option->run_callback();
-      } catch (const CLI::ParseError& error) {
-        fail("config", "{}: {}", options.config_file, error.what());
-      }
-    }
+    apply_settings(command, text.str(), options.config_file);
   }
   for (const auto& [name, value] : {std::pair{"--data", &options.dataset.root}, std::pair{"--out", &options.out}})
     if (value->empty() && !(options.dry_run && value == &options.out))
       fail("train", "{} is required, on the command line or in a --config file", name);
+  if (command.get_option("--iterations")->count() > 0 && options.epochs > 0)
+    fail("train", "expected either --iterations or --epochs, got both");
   check_that_it_can_be_saved(command);
   resolve_format(command, options.dataset);
+}
+
+void resolve_train_options(CLI::App& command, TrainOptions& options, std::int64_t videos) {
+  TrainConfig& c = options.config;
+  if (options.epochs > 0) {
+    const std::int64_t batch = std::max<std::int64_t>(1, c.loader.batch);
+    const std::int64_t in_an_epoch = (videos + batch - 1) / batch;
+    if (options.epochs > std::numeric_limits<std::int64_t>::max() / std::max<std::int64_t>(1, in_an_epoch))
+      fail("train", "{} epochs are too many", options.epochs);
+    set_option(command, "--iterations", std::to_string(options.epochs * in_an_epoch));
+    set_option(command, "--epochs", "");
+    options.epochs = 0;
+  }
+  c.optimizer.warmup = options.warmup.of(c.iterations);
+  c.first_order_iterations = options.first_order_for.of(c.iterations);
 }
 
 }  // namespace mcn
