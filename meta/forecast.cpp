@@ -14,6 +14,7 @@ MemoryForecast forecast_memory(const TrainConfig& config, std::int64_t videos) {
     // The first of the two iterations below measures the curvature in any case; the second has the moments beside it.
     TrainConfig every = config;
     if (every.curvature.every > 0) every.curvature.every = 1;
+    every.curvature.products = 1;
     Trainer trainer(every, {.videos = videos, .open = nullptr}, device.backend());
     const LoaderConfig& loader = config.loader;
     Batch batch;
@@ -40,7 +41,29 @@ MemoryForecast forecast_memory(const TrainConfig& config, std::int64_t videos) {
     forecast.peak = device.backend().memory().peak;
     forecast.peak_with_scratch = device.peak();
   }
+  forecast.ring = most_views(config.loader) * view_bytes(config.loader);
   return forecast;
+}
+
+std::optional<TrainConfig> config_that_fits(const TrainConfig& config, std::int64_t videos,
+                                            const std::function<bool(const MemoryForecast&)>& fits) {
+  TrainConfig smaller = config;
+  const auto good = [&] { return fits(forecast_memory(smaller, videos)); };
+  if (config.method == Method::mcn && config.maml.second_order && config.maml.inner_tape == InnerTape::keep) {
+    smaller.maml.inner_tape = InnerTape::recompute;
+    if (good()) return smaller;
+  }
+  constexpr std::int64_t least_batch = 4;
+  constexpr int least_frames = 4;
+  while (smaller.loader.batch / 2 >= least_batch) {
+    smaller.loader.batch /= 2;
+    if (good()) return smaller;
+  }
+  while (smaller.loader.clip.frames / 2 >= least_frames) {
+    smaller.loader.clip.frames /= 2;
+    if (good()) return smaller;
+  }
+  return {};
 }
 
 }  // namespace mcn

@@ -179,6 +179,7 @@ IterationMetrics Trainer::step(const Batch& batch) {
   metrics.clip_decode_ms = batch.decode_ms / static_cast<double>(2 * videos);
   metrics.ring_ready = batch.ready;
   metrics.bad_videos = batch.bad_videos;
+  metrics.shortened_clips = batch.shortened_clips;
   metrics.learning_rate = learning_rate(config_.optimizer, iteration_, config_.iterations);
 
   const bool bilevel = config_.method == Method::mcn;

@@ -68,8 +68,8 @@ struct InnerStepMetrics {
 /// A measurement of curvature.
 struct CurvatureMetrics {
   double eigenvalue = 0, alignment = 0;  ///< as Curvature
-  double query_loss_at_theta = 0;       ///< L_Q before the inner steps
-  double seconds = 0;                   ///< of the measurement
+  double query_loss_at_theta = 0;        ///< L_Q before the inner steps
+  double seconds = 0;                    ///< of the measurement
 };
 
 /// One iteration's figures. Losses of S are at theta, those of Q at theta_K; without a bilevel step, all videos count
@@ -86,13 +86,14 @@ struct IterationMetrics {
   std::optional<InnerStepMetrics> inner;      ///< method mcn
   std::optional<CurvatureMetrics> curvature;  ///< in the iterations that measure it
   std::vector<GroupUpdate> updates;
-  std::size_t tape_bytes = 0;   ///< the most that inner steps' tapes held for their Hessian products
-  double seconds = 0;           ///< of the whole iteration
-  double wait_ms = 0;           ///< of it, spent waiting for the loader
-  double decode_ms = 0;         ///< that loader threads spent on this batch, together
-  double clip_decode_ms = 0;    ///< the same for each of its clips, on average
-  double ring_ready = 0;        ///< batches that were ready in the loader's ring when this one was asked for
-  std::int64_t bad_videos = 0;  ///< that were found unusable until now
+  std::size_t tape_bytes = 0;        ///< the most that inner steps' tapes held for their Hessian products
+  double seconds = 0;                ///< of the whole iteration
+  double wait_ms = 0;                ///< of it, spent waiting for the loader
+  double decode_ms = 0;              ///< that loader threads spent on this batch, together
+  double clip_decode_ms = 0;         ///< the same for each of its clips, on average
+  double ring_ready = 0;             ///< batches that were ready in the loader's ring when this one was asked for
+  std::int64_t bad_videos = 0;       ///< that were found unusable until now
+  std::int64_t shortened_clips = 0;  ///< of this batch's clips, those with a smaller stride, as their video is short
 };
 
 class Trainer {
@@ -111,6 +112,8 @@ class Trainer {
 
   /// Iterations done.
   [[nodiscard]] std::int64_t iteration() const { return iteration_; }
+  /// alpha1 of the last iteration.
+  [[nodiscard]] double inner_lr() const { return inner_lr_; }
   [[nodiscard]] const ModelState& state() const { return state_; }
   [[nodiscard]] const McnModel& model() const { return model_; }
   [[nodiscard]] ModelDescription description() const;

@@ -13,6 +13,7 @@
 #include "tools/command.h"
 #include "tools/file_options.h"
 #include "tools/number.h"
+#include "tools/presets.h"
 
 namespace mcn {
 namespace {
@@ -129,7 +130,9 @@ void add_optimizer(CLI::App& command, TrainOptions& o) {
 void add_clips(CLI::App& command, LoaderConfig& loader) {
   command.add_option("--batch", loader.batch, "videos an iteration; method mcn: half in S, half in Q");
   command.add_option("--frames", loader.clip.frames, "frames a clip")->check(positive_number());
-  command.add_option("--stride", loader.clip.stride, "video frames from one clip frame to the next")
+  command
+      .add_option("--stride", loader.clip.stride,
+                  "video frames from one clip frame to the next; smaller in a video that is too short for it")
       ->check(positive_number());
   add_choice<ClipSampling>(
       command, "--sampling", loader.sampling,
@@ -148,8 +151,12 @@ void add_clips(CLI::App& command, LoaderConfig& loader) {
   command.add_flag("--residual-view", loader.residual_view, "second view: differences of consecutive frames");
   AugmentConfig& a = loader.augment;
   command.add_option("--size", a.size, "pixels a side of a clip")->check(positive_number());
-  command.add_option("--resize-height", a.resize_height, "pixels, before the crop")->check(positive_number());
-  command.add_option("--resize-width", a.resize_width, "pixels, before the crop")->check(positive_number());
+  command.add_option("--resize-height", a.resize_height, "pixels, before the crop; by default 128/112 of --size")
+      ->check(positive_number())
+      ->default_str("");
+  command.add_option("--resize-width", a.resize_width, "the same; by default 171/112 of --size")
+      ->check(positive_number())
+      ->default_str("");
   const auto probability = [&](const char* name, double& value, const char* help) {
     command.add_option(name, value, help)->check(CLI::Range(0.0, 1.0));
   };
@@ -264,6 +271,13 @@ void add_train_options(CLI::App& command, TrainOptions& o) {
       .add_option("--config", o.config_file, "TOML file of these settings, without the dashes; the command line wins")
       ->type_name(file_type)
       ->configurable(false);
+  std::vector<std::string> presets = preset_names();
+  presets.insert(presets.begin(), "auto");
+  command
+      .add_option("--preset", o.preset,
+                  "settings for a kind of data and machine; any other setting wins; auto: by the number of videos and "
+                  "the device's memory")
+      ->check(CLI::IsMember(presets));
   add_dataset_options(command, o.dataset, false);
   command
       .add_option(
@@ -285,6 +299,8 @@ void add_train_options(CLI::App& command, TrainOptions& o) {
       .add_flag("--dry-run", o.dry_run,
                 "forecast the memory that the run will need, without running or writing anything; exit 4 if it is more "
                 "than there is")
+      ->configurable(false);
+  command.add_flag("--force", o.force, "train also where the forecast is more memory than there is")
       ->configurable(false);
   command
       .add_option_function<std::string>(
@@ -317,6 +333,8 @@ std::optional<IterationsOrShare> parse_iterations_or_share(const std::string& te
 }
 
 void complete_train_options(CLI::App& command, TrainOptions& options) {
+  for (const CLI::Option* option : command.get_options())
+    if (option->count() > 0) options.chosen.insert(option->get_name());
   if (!options.config_file.empty()) {
     std::ifstream stream(options.config_file);
     std::ostringstream text;
@@ -332,12 +350,14 @@ void complete_train_options(CLI::App& command, TrainOptions& options) {
   resolve_format(command, options.dataset);
 }
 
-void resolve_train_options(CLI::App& command, TrainOptions& options, std::int64_t videos) {
+void resolve_train_options(CLI::App& command, TrainOptions& options, const RunFacts& facts) {
   TrainConfig& c = options.config;
+  if (options.preset == "auto") set_option(command, "--preset", choose_preset(facts.videos, facts.memory, facts.gpu));
+  apply_settings(command, std::string(preset_text(options.preset)), "preset " + options.preset);
   if (options.epochs > 0) {
     const std::int64_t batch = std::max<std::int64_t>(1, c.loader.batch);
-    const std::int64_t in_an_epoch = (videos + batch - 1) / batch;
-    if (options.epochs > std::numeric_limits<std::int64_t>::max() / std::max<std::int64_t>(1, in_an_epoch))
+    const std::int64_t in_an_epoch = std::max<std::int64_t>(1, (facts.videos + batch - 1) / batch);
+    if (options.epochs > std::numeric_limits<std::int64_t>::max() / in_an_epoch)
       fail("train", "{} epochs are too many", options.epochs);
     set_option(command, "--iterations", std::to_string(options.epochs * in_an_epoch));
     set_option(command, "--epochs", "");
@@ -345,6 +365,46 @@ void resolve_train_options(CLI::App& command, TrainOptions& options, std::int64_
   }
   c.optimizer.warmup = options.warmup.of(c.iterations);
   c.first_order_iterations = options.first_order_for.of(c.iterations);
+  // The paper's frames of 128 x 171 for its crop of 112, in proportion.
+  for (const auto& [name, pixels] : {std::pair{"--resize-height", 128}, std::pair{"--resize-width", 171}})
+    if (command.get_option(name)->count() == 0)
+      set_option(command, name, std::to_string((2 * std::int64_t{pixels} * c.loader.augment.size + 112) / (2 * 112)));
+  if (c.bank.kind == BankKind::memory && c.bank.size > facts.videos)
+    set_option(command, "--bank-size", std::to_string(facts.videos));
+}
+
+std::vector<std::string> doubtful_settings(const CLI::App& command, const TrainOptions& o) {
+  const TrainConfig& c = o.config;
+  std::vector<std::string> doubts;
+  const auto doubt = [&](bool is, const std::string& text) {
+    if (is) doubts.push_back(text);
+  };
+  const auto given = [&](const char* name) { return command.get_option(name)->count() > 0; };
+  const bool bilevel = c.method == Method::mcn;
+  doubt(c.optimizer.schedule == ScheduleKind::multistep && c.optimizer.milestones.empty(),
+        "--schedule multistep without --milestones is constant");
+  doubt(c.optimizer.warmup >= c.iterations,
+        fmt::format("--warmup of {} iterations: training ends after {}, before the learning rate is --lr",
+                    c.optimizer.warmup, c.iterations));
+  doubt(o.profile && o.profile->last > c.iterations,
+        fmt::format("--profile-steps end at {}, training at {}", o.profile ? o.profile->last : 0, c.iterations));
+  doubt(c.loader.clip.frames == 1, "--frames 1: a clip of one frame shows no motion");
+  doubt(bilevel && c.loader.batch % 2 != 0, fmt::format("--batch {}: S has {} videos and Q {}", c.loader.batch,
+                                                        c.loader.batch / 2, c.loader.batch - c.loader.batch / 2));
+  doubt(c.optimizer.kind == OptimizerKind::adamw && c.optimizer.beta2 == 1,
+        "--beta2 1 never learns the gradients' size");
+  doubt(c.model.backbone.width < 0.05, fmt::format("--width {} leaves {} features of a clip", c.model.backbone.width,
+                                                   VideoResNet(c.model.backbone).features()));
+  std::string unused;
+  if (!bilevel)
+    for (const char* name : {"--order", "--inner-steps", "--inner-lr", "--inner-tape", "--inner-params", "--objective",
+                             "--beta", "--first-order-for", "--curvature-every"})
+      if (o.chosen.contains(name)) unused += (unused.empty() ? "" : ", ") + std::string(name);
+  doubt(!unused.empty(), fmt::format("{} have no effect with --method {}", unused,
+                                     c.method == Method::contrastive ? "contrastive" : "joint"));
+  doubt(given("--milestones") && c.optimizer.schedule != ScheduleKind::multistep,
+        "--milestones have no effect without --schedule multistep");
+  return doubts;
 }
 
 }  // namespace mcn

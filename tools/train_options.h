@@ -3,7 +3,9 @@
 
 #include <CLI/CLI.hpp>
 #include <optional>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "meta/trainer.h"
 #include "tools/dataset_options.h"
@@ -34,10 +36,18 @@ struct TrainOptions {
   std::int64_t epochs = 0;  ///< 0: iterations are given
   DeviceOptions device;
   DatasetConfig dataset;
-  std::string config_file, out, resume;
+  std::string config_file, out, resume, preset = "auto";
   std::int64_t checkpoint_every = 100;
+  std::set<std::string> chosen;  ///< options of the command line
   std::optional<ProfileSteps> profile;
-  bool dry_run = false;
+  bool dry_run = false, force = false;
+};
+
+/// What settings are chosen by.
+struct RunFacts {
+  std::int64_t videos = 0;  ///< of the training set
+  std::size_t memory = 0;   ///< bytes, of the device; without a GPU of the machine
+  bool gpu = false;
 };
 
 /// Adds every option to a command; values land in `options`, which must outlive the parse.
@@ -49,9 +59,13 @@ void add_train_options(CLI::App& command, TrainOptions& options);
 /// refuses, or that could not be read again from the settings that a run saves.
 void complete_train_options(CLI::App& command, TrainOptions& options);
 
-/// Settles what depends on the number of videos or on other settings: epochs become iterations, shares of training
-/// numbers of iterations. Also in what the command prints and saves, where a share stays one. UsageError for more
+/// A line for each setting that has no effect, or hardly the one that was meant, where the user chose it.
+std::vector<std::string> doubtful_settings(const CLI::App& command, const TrainOptions& options);
+
+/// Settles what depends on the data set, the machine or other settings, also in what the command prints and saves: the
+/// preset's settings for what is not set; epochs become iterations, and shares of training numbers of iterations (where
+/// they stay shares); the resize follows the crop; the bank draws no more than there are videos. UsageError for more
 /// epochs than can be counted.
-void resolve_train_options(CLI::App& command, TrainOptions& options, std::int64_t videos);
+void resolve_train_options(CLI::App& command, TrainOptions& options, const RunFacts& facts);
 
 }  // namespace mcn

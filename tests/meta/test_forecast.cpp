@@ -48,6 +48,33 @@ TEST_CASE("a forecast leaves the device simt as it was") {
   CHECK(x.to_doubles() == std::vector<double>(3, 2));
 }
 
+TEST_CASE("a config that fits is found by forecasts, and changes no more than it must") {
+  TrainConfig c = test::small_config();
+  c.loader.clip.frames = 8;
+  c.maml.inner_steps = 2;
+  const auto peak = [](const TrainConfig& config) { return forecast_memory(config, test::videos().videos).peak; };
+  const auto within = [&](const TrainConfig& config) {
+    return config_that_fits(c, test::videos().videos,
+                            [limit = peak(config)](const MemoryForecast& f) { return f.peak <= limit; });
+  };
+  TrainConfig expected = c;
+  expected.maml.inner_tape = InnerTape::recompute;
+  const auto tape = within(expected);
+  REQUIRE(tape);
+  CHECK(tape->maml.inner_tape == InnerTape::recompute);
+  CHECK(tape->loader.batch == 8);
+  CHECK(tape->loader.clip.frames == 8);
+  expected.loader.batch = 4;
+  expected.loader.clip.frames = 4;
+  const auto both = within(expected);
+  REQUIRE(both);
+  CHECK(both->loader.batch == 4);
+  CHECK(both->loader.clip.frames == 4);
+  CHECK_FALSE(config_that_fits(c, test::videos().videos, [](const MemoryForecast&) { return false; }));
+  // Two views of five batches and a video, of 8 frames of 28 x 34 pixels.
+  CHECK(forecast_memory(c, test::videos().videos).ring == std::size_t{2} * (5 * 8 + 1) * 8 * 28 * 34 * 3);
+}
+
 TEST_CASE("inner tapes that are kept grow with K, those recorded again do not") {
   TrainConfig c = test::small_config();
   const auto peak = [&](int steps, InnerTape tape) {
