@@ -113,7 +113,9 @@ std::optional<CurvatureMetrics> Trainer::prepare_inner(const IterationInputs& in
   std::optional<CurvatureMetrics> measured;
   const CurvatureConfig& config = config_.curvature;
   const bool first = curvature_vector_.empty();
-  if (config.every > 0 && (first || iteration_ % config.every == 0)) {
+  const bool again = turned_ && iteration_ - measured_at_ >= std::max<std::int64_t>(1, config.every / 4);
+  if (config.every > 0 && (first || again || iteration_ % config.every == 0)) {
+    measured_at_ = iteration_;
     const auto start = std::chrono::steady_clock::now();
     if (first) curvature_vector_ = random_direction(state_.theta, config_.loader.seed);
     Curvature curvature =
@@ -199,7 +201,10 @@ IterationMetrics Trainer::step(const Batch& batch) {
     fail<NonFiniteError>("train", "iteration {}: {}", iteration_, error.what());
   }
 
-  if (bilevel) metrics.inner = inner_step_metrics(meta);
+  if (bilevel) {
+    metrics.inner = inner_step_metrics(meta);
+    turned_ = config_.curvature.sets_inner_lr && metrics.inner->cosine < 0.7;
+  }
   update_parameters(meta, metrics);
   update_running_statistics(outputs.statistics);
   const std::span<const std::int64_t> ids(batch.videos);
@@ -269,6 +274,8 @@ void Trainer::save(const std::string& path) {
   file.metadata["progress"] = nlohmann::json{
       {"iteration", iteration_},
       {"inner_lr", inner_lr_},
+      {"curvature_measured_at", measured_at_},
+      {"outer_gradient_turned", turned_},
       {"optimizer_steps", optimizer_.steps()},
       {"bank_next", bank.next}}.dump();
   write_safetensors(path, file);
@@ -307,6 +314,8 @@ void Trainer::load(const std::string& path) {
     // Another interval, or another choice of parameters, goes on from what it finds.
     if (measured && config_.curvature.every > 0) {
       curvature_vector_ = std::move(vector);
+      measured_at_ = progress.at("curvature_measured_at").get<std::int64_t>();
+      turned_ = config_.curvature.sets_inner_lr && progress.at("outer_gradient_turned").get<bool>();
       if (config_.curvature.sets_inner_lr) inner_lr_ = progress.at("inner_lr").get<double>();
     }
   } catch (const nlohmann::json::exception&) {

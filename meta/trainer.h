@@ -29,7 +29,9 @@ enum class InnerParameters : std::uint8_t { all, heads, layer4_and_heads };
 struct CurvatureConfig {
   std::int64_t every = 0;  ///< iterations from one measurement to the next; 0: none
   int products = 3;  ///< Hessian products of a measurement; the first one, from a random vector, has four times as many
-  bool sets_inner_lr = false;  ///< alpha1 = stable_inner_lr(eigenvalue)
+  /// alpha1 = stable_inner_lr(eigenvalue). An outer gradient with a cosine below .7 with g_Q, which such a rate
+  /// excludes, shows that the curvature has grown: then it is measured again, at most four times an interval.
+  bool sets_inner_lr = false;
 };
 
 struct TrainConfig {
@@ -145,6 +147,8 @@ class Trainer {
   std::int64_t iteration_ = 0;
   double inner_lr_ = 0;
   Tensors curvature_vector_;  // of the last measurement; empty before the first
+  std::int64_t measured_at_ = 0;
+  bool turned_ = false;  // the last iteration's cosine shows that the curvature has grown since
   std::optional<Iteration> work_;
   ClipSource clips_;
   std::unique_ptr<BatchSource> loader_;  // made when the first batch is asked for

@@ -329,7 +329,7 @@ int train(CLI::App& command, TrainOptions& o) {
   const auto own_memory = backend.free_memory();
   resolve_train_options(command, o, {videos, own_memory.value_or(host_memory().total), own_memory.has_value()});
   if (o.dry_run) return dry_run(o, videos, backend);
-  const std::string resolved = command.config_to_str(true, false);
+  const std::string resolved = saved_settings(command);
   const std::vector<std::string> doubts = doubtful_settings(command, o);
   if (!o.force && DryDevice::in_this_build()) expect_memory(o, videos, backend, forecast_memory(o.config, videos));
   Trainer trainer(o.config, clips_of(dataset), backend, o.resume);

@@ -373,6 +373,16 @@ void resolve_train_options(CLI::App& command, TrainOptions& options, const RunFa
     set_option(command, "--bank-size", std::to_string(facts.videos));
 }
 
+std::string saved_settings(CLI::App& command) {
+  const auto configurable = [&command](bool yes) {
+    for (const char* name : {"--resume", "--index-cache"}) command.get_option(name)->configurable(yes);
+  };
+  configurable(false);
+  std::string text = command.config_to_str(true, false);
+  configurable(true);
+  return text;
+}
+
 std::vector<std::string> doubtful_settings(const CLI::App& command, const TrainOptions& o) {
   const TrainConfig& c = o.config;
   std::vector<std::string> doubts;

@@ -59,6 +59,10 @@ void add_train_options(CLI::App& command, TrainOptions& options);
 /// refuses, or that could not be read again from the settings that a run saves.
 void complete_train_options(CLI::App& command, TrainOptions& options);
 
+/// The settings in effect as a run saves them: without the checkpoint that it went on from and without the folder of
+/// frame indices, which are this run's and this machine's.
+std::string saved_settings(CLI::App& command);
+
 /// A line for each setting that has no effect, or hardly the one that was meant, where the user chose it.
 std::vector<std::string> doubtful_settings(const CLI::App& command, const TrainOptions& options);
 

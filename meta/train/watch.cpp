@@ -20,18 +20,25 @@ std::vector<TrainingWarning> TrainingWatch::look(const IterationMetrics& metrics
   };
   for (const GroupUpdate& update : metrics.updates)
     check(Kind::long_update, update.group, update.ratio, update.ratio > 1);
-  if (metrics.inner && std::isfinite(metrics.inner->cosine))
-    check(Kind::outer_gradient_turned, "", metrics.inner->cosine, metrics.inner->cosine < 0.5);
+  constexpr std::size_t most = 10, least = 5;
+  const auto keep = [](std::deque<double>& values, double value) {
+    values.push_back(value);
+    if (values.size() > most) values.pop_front();
+    double mean = 0;
+    for (const double v : values) mean += v / static_cast<double>(values.size());
+    return mean;
+  };
+  if (metrics.inner && std::isfinite(metrics.inner->cosine)) {
+    const double mean = keep(cosines_, metrics.inner->cosine);
+    if (cosines_.size() >= least) check(Kind::outer_gradient_turned, "", mean, mean < 0.5);
+  }
   if (!metrics.curvature) return warnings;
   const double difference = metrics.query_loss - metrics.curvature->query_loss_at_theta;
   if (!std::isfinite(difference)) return warnings;
-  constexpr std::size_t most = 10, least = 5;
-  differences_.push_back(difference);
-  if (differences_.size() > most) differences_.pop_front();
+  const double mean = keep(differences_, difference);
   if (differences_.size() < least) return warnings;
   const auto n = static_cast<double>(differences_.size());
-  double mean = 0, squares = 0;
-  for (const double d : differences_) mean += d / n;
+  double squares = 0;
   for (const double d : differences_) squares += (d - mean) * (d - mean);
   check(Kind::inner_step_harms, "", mean, mean > 2 * std::sqrt(squares / (n - 1) / n));
   return warnings;

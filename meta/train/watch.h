@@ -14,7 +14,7 @@ struct TrainingWarning {
   enum class Kind : std::uint8_t {
     long_update,           ///< an update was longer than the weights of its group; value: the ratio
     inner_step_harms,      ///< L_Q(theta_K) - L_Q(theta) is above 0 on average; value: the mean difference
-    outer_gradient_turned  ///< the cosine of the outer gradient's second stage with g_Q is below .5; value: the cosine
+    outer_gradient_turned  ///< InnerStepMetrics::cosine is below .5 on average; value: the mean
   };
   Kind kind = Kind::long_update;
   std::string group;  ///< of long_update
@@ -25,8 +25,9 @@ struct TrainingWarning {
 class TrainingWatch {
  public:
   /// What is wrong in this iteration and was not in the last one. A warning stands until it clears: an update of the
-  /// group that is not too long; a mean difference, or a cosine, on the good side. The mean is over the last 10
-  /// measurements of curvature, from the fifth on, and counts as above 0 beyond two standard errors. A value that is
+  /// group that is not too long; a mean difference, or a cosine, on the good side. Means are over the last 10
+  /// iterations, or measurements of curvature, from the fifth on; a difference counts as above 0 beyond two standard
+  /// errors. A value that is
   /// not a number is on no side.
   std::vector<TrainingWarning> look(const IterationMetrics& metrics);
 
@@ -35,7 +36,7 @@ class TrainingWatch {
   bool raise(const std::string& key, bool wrong);
 
   std::set<std::string> standing_;
-  std::deque<double> differences_;
+  std::deque<double> differences_, cosines_;
 };
 
 }  // namespace mcn

@@ -138,6 +138,24 @@ TEST_CASE("alpha1 follows the curvature at its interval, and the metrics say wha
   CHECK_THROWS_AS(Trainer(c, videos(), open_device("cpu")), UsageError);
 }
 
+TEST_CASE("a curvature that has grown is measured again before its time") {
+  TrainConfig c = small_config();
+  c.curvature = {8, 3, true};
+  c.optimizer.lr = 0;
+  Trainer trainer(c, videos(), open_device("cpu"));
+  const IterationMetrics before = trainer.step();
+  // Batch norm takes out a convolution's scale: the loss stays, and the curvature grows by the scale's inverse square.
+  for (const Tensor& t : trainer.state().theta)
+    if (t.shape().rank() == 5) t.backend().scale(0.1, t, t);
+  const IterationMetrics grown = trainer.step();
+  CHECK_FALSE(grown.curvature);
+  CHECK(grown.inner->cosine < 0.7);
+  const IterationMetrics again = trainer.step();  // a quarter of the interval after the first
+  REQUIRE(again.curvature);
+  CHECK(again.curvature->eigenvalue > 10 * before.curvature->eigenvalue);
+  CHECK(again.inner->inner_lr < 0.1 * before.inner->inner_lr);
+}
+
 TEST_CASE("a run whose alpha1 follows the curvature is resumed to the bit") {
   TrainConfig c = small_config();
   c.curvature = {3, 2, true};

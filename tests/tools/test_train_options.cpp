@@ -32,7 +32,7 @@ Settings read(const std::string& toml, std::vector<std::string> arguments = {}, 
     resolve_train_options(*command, settings.options, {videos, std::size_t{24} << 30, false});
     settings.doubts = doubtful_settings(*command, settings.options);
   }
-  settings.saved = command->config_to_str(true, false);
+  settings.saved = saved_settings(*command);
   return settings;
 }
 
@@ -56,10 +56,10 @@ TEST_CASE("config: a value that could not be read again is refused") {
   CHECK_THROWS_AS(read(required, {"--resume", "a\nb"}), UsageError);
   for (const std::string value : {"a\"b, c", "it's", "a b", "a,b", "a=b", "#", "\"", "'", "\\", "[", "true", "1e3"}) {
     INFO(value);
-    const Settings settings = read(required, {"--resume", value});
-    CHECK(settings.options.resume == value);
+    const Settings settings = read(required, {"--splits", value});
+    CHECK(settings.options.dataset.splits_dir == value);
     const Settings again = read(settings.saved);
-    CHECK(again.options.resume == value);
+    CHECK(again.options.dataset.splits_dir == value);
     CHECK(again.saved == settings.saved);
   }
 }
@@ -67,6 +67,13 @@ TEST_CASE("config: a value that could not be read again is refused") {
 TEST_CASE("config: a key that stands twice is refused") {
   CHECK_THROWS_AS(read(required + "batch = 4\nlr = 0.5\nbatch = 8\n"), UsageError);
   CHECK_THROWS_AS(read(required + "milestones = [1]\nlr = 0.5\nmilestones = [2]\n", {"--milestones", "3"}), UsageError);
+}
+
+TEST_CASE("what a run saves is a recipe: not where it went on from, nor this machine's folders") {
+  const Settings settings = read(required + "resume = \"x\"\n", {"--index-cache", "/y"});
+  CHECK(settings.options.resume == "x");
+  CHECK(settings.saved.find("resume") == std::string::npos);
+  CHECK(settings.saved.find("index-cache") == std::string::npos);
 }
 
 TEST_CASE("epochs become iterations, and the two exclude each other") {
