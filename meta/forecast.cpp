@@ -47,23 +47,25 @@ MemoryForecast forecast_memory(const TrainConfig& config, std::int64_t videos) {
 
 std::optional<TrainConfig> config_that_fits(const TrainConfig& config, std::int64_t videos,
                                             const std::function<bool(const MemoryForecast&)>& fits) {
-  TrainConfig smaller = config;
-  const auto good = [&] { return fits(forecast_memory(smaller, videos)); };
-  if (config.method == Method::mcn && config.maml.second_order && config.maml.inner_tape == InnerTape::keep) {
-    smaller.maml.inner_tape = InnerTape::recompute;
-    if (good()) return smaller;
-  }
   constexpr std::int64_t least_batch = 4;
   constexpr int least_frames = 4;
-  while (smaller.loader.batch / 2 >= least_batch) {
-    smaller.loader.batch /= 2;
-    if (good()) return smaller;
+  const bool keeps_tapes =
+      config.method == Method::mcn && config.maml.second_order && config.maml.inner_tape == InnerTape::keep;
+  TrainConfig smaller = config;
+  for (;;) {
+    // Which tapes take less depends on the number of inner steps: of one step, a Hessian product's tangents outweigh
+    // it.
+    smaller.maml.inner_tape = config.maml.inner_tape;
+    if (fits(forecast_memory(smaller, videos))) return smaller;
+    smaller.maml.inner_tape = InnerTape::recompute;
+    if (keeps_tapes && fits(forecast_memory(smaller, videos))) return smaller;
+    if (smaller.loader.batch / 2 >= least_batch)
+      smaller.loader.batch /= 2;
+    else if (smaller.loader.clip.frames / 2 >= least_frames)
+      smaller.loader.clip.frames /= 2;
+    else
+      return {};
   }
-  while (smaller.loader.clip.frames / 2 >= least_frames) {
-    smaller.loader.clip.frames /= 2;
-    if (good()) return smaller;
-  }
-  return {};
 }
 
 }  // namespace mcn

@@ -23,8 +23,8 @@ struct MemoryForecast {
 /// For a run on a data set of that many videos. UsageError for a config that makes no sense.
 MemoryForecast forecast_memory(const TrainConfig& config, std::int64_t videos);
 
-/// The config nearest to this one that fits, by forecasts of some: with tapes recorded again; else with half the batch,
-/// a quarter and so on; else also with half the frames and so on. None if even the smallest does not fit.
+/// The config nearest to this one that fits, by forecasts of some: itself; with tapes recorded again; with half the
+/// batch, a quarter and so on; with half the frames and so on too. None if even the smallest does not fit.
 std::optional<TrainConfig> config_that_fits(const TrainConfig& config, std::int64_t videos,
                                             const std::function<bool(const MemoryForecast&)>& fits);
 

@@ -22,8 +22,8 @@ std::string_view preset_text(std::string_view name) {
 
 std::string choose_preset(std::int64_t videos, std::size_t memory, bool gpu) {
   constexpr std::size_t gib = std::size_t{1} << 30;
-  if (gpu && videos >= 50'000 && memory >= 38 * gib) return "kinetics";
-  if (gpu && videos >= 3'000 && memory >= 22 * gib) return "ucf101";
+  if (gpu && videos >= 50'000 && memory >= 60 * gib) return "kinetics";
+  if (gpu && videos >= 3'000 && memory >= 30 * gib) return "ucf101";
   if (gpu || (videos >= 3'000 && memory >= 12 * gib)) return "small";
   return "tiny";
 }

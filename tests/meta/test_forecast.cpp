@@ -70,6 +70,15 @@ TEST_CASE("a config that fits is found by forecasts, and changes no more than it
   REQUIRE(both);
   CHECK(both->loader.batch == 4);
   CHECK(both->loader.clip.frames == 4);
+  // Of one inner step, half the batch is enough by itself.
+  c.maml.inner_steps = 1;
+  expected = c;
+  expected.loader.batch = 4;
+  const auto half = within(expected);
+  REQUIRE(half);
+  CHECK(half->maml.inner_tape == InnerTape::keep);
+  CHECK(half->loader.batch == 4);
+  CHECK(half->loader.clip.frames == 8);
   CHECK_FALSE(config_that_fits(c, test::videos().videos, [](const MemoryForecast&) { return false; }));
   // Two views of five batches and a video, of 8 frames of 28 x 34 pixels.
   CHECK(forecast_memory(c, test::videos().videos).ring == std::size_t{2} * (5 * 8 + 1) * 8 * 28 * 34 * 3);

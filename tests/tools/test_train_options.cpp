@@ -110,7 +110,7 @@ TEST_CASE("a preset sets what is not set, and is chosen by the videos and the de
   CHECK(choose_preset(9537, 4 * gib, false) == "tiny");
   CHECK(choose_preset(960, 80 * gib, true) == "small");
   CHECK(choose_preset(9537, 80 * gib, true) == "ucf101");
-  CHECK(choose_preset(9537, 8 * gib, true) == "small");
+  CHECK(choose_preset(9537, 24 * gib, true) == "small");
   CHECK(choose_preset(240'000, 80 * gib, true) == "kinetics");
   CHECK_THROWS_AS(preset_text("huge"), UsageError);
 
