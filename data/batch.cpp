@@ -113,6 +113,10 @@ std::size_t view_bytes(const LoaderConfig& config) {
          static_cast<std::size_t>(config.augment.resize_width) * 3;
 }
 
+std::size_t most_views(const LoaderConfig& config) {
+  return 2 * (static_cast<std::size_t>((config.ring + 1) * config.batch) + 1);
+}
+
 Tensor augmented_clips(const Batch& batch, std::int64_t begin, std::int64_t end, const LoaderConfig& config,
                        Backend& backend, DType dtype) {
   const AugmentConfig& augment = config.augment;

@@ -48,10 +48,15 @@ struct Batch {
   double decode_ms = 0;         ///< that the threads spent on it, together
   double ready = 0;             ///< batches that were made when it was asked for, this one included; a fraction counts
   std::int64_t bad_videos = 0;  ///< that were found unusable until now
+  /// of its clips, those whose video is too short for the stride and that have a smaller one (ClipConfig)
+  std::int64_t shortened_clips = 0;
 };
 
 /// Bytes of a slot of HostRing for one view of one video.
 std::size_t view_bytes(const LoaderConfig& config);
+
+/// Views that a loader has under way at most: of the batches ahead, of the one that is used, and of the next video.
+std::size_t most_views(const LoaderConfig& config);
 
 /// The augmented clips of videos [begin, end) of a batch on a device: 2 (end - begin) x D x size x size x 3, view a of
 /// each, then view b of each. The frames travel as uint8.

@@ -22,14 +22,12 @@ std::int64_t now_ns() {
       .count();
 }
 
-// Views of videos under way: of the batches ahead, of the one that is used, and of the video that comes next.
-std::size_t most_views(const LoaderConfig& c) { return 2 * (static_cast<std::size_t>((c.ring + 1) * c.batch) + 1); }
-
 /// The two views of one video, or why there are none.
 struct Sample {
   std::int64_t video = 0;
   HostRing::Slot frames_a, frames_b;
   AugmentClip augmentation_a, augmentation_b;
+  bool shortened = false;
   std::string error;
   double ms = 0;
 };
@@ -93,6 +91,7 @@ struct Loader::Impl {
     try {
       const VideoPool::Lease video = pool.open(dataset.videos[static_cast<std::size_t>(number)].source);
       require_clip(video->info().path, video->info().frames, config.clip);
+      result.shortened = video->info().frames < std::int64_t{config.clip.frames - 1} * config.clip.stride + 1;
       for (const int side : {0, 1}) {
         Philox starts = random(clip_start, at_iteration, number, side);
         std::vector<std::int64_t> wanted =
@@ -183,6 +182,7 @@ struct Loader::Impl {
       batch.view_a.augmentation.push_back(s.augmentation_a);
       batch.view_b.augmentation.push_back(s.augmentation_b);
       batch.decode_ms += s.ms;
+      if (s.shortened) batch.shortened_clips += 2;
     }
     batch.ready = ready_before;
     batch.bad_videos = std::ssize(bad);

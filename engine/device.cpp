@@ -4,11 +4,11 @@
 #include <fmt/ranges.h>
 
 #include <charconv>
-#include <cstdio>
-#include <fstream>
 #include <map>
 #include <mutex>
 #include <utility>
+
+#include "engine/host_memory.h"
 
 namespace mcn {
 namespace {
@@ -102,12 +102,7 @@ std::string device_fault(std::string_view name) {
 
 std::size_t free_memory(Backend& backend) {
   if (const auto own = backend.free_memory()) return *own;
-  std::ifstream file("/proc/meminfo");
-  for (std::string line; std::getline(file, line);) {
-    std::size_t kib = 0;
-    if (std::sscanf(line.c_str(), "MemAvailable: %zu kB", &kib) == 1) return kib * 1024;
-  }
-  fail<DeviceError>("memory", "/proc/meminfo does not say how much memory is available");
+  return host_memory().available;
 }
 
 }  // namespace mcn

@@ -18,7 +18,7 @@ std::string device_description(std::string_view name);
 std::string device_build(std::string_view name);
 /// Why a device cannot be opened here; empty if it can.
 std::string device_fault(std::string_view name);
-/// Bytes that a device can still hand out: its own memory's, or the host's that no process uses.
+/// Bytes that a device can still hand out: its own memory's, or what host_memory() says is available.
 std::size_t free_memory(Backend& backend);
 
 }  // namespace mcn

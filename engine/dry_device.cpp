@@ -19,6 +19,8 @@ DryDevice::~DryDevice() {
 
 std::size_t DryDevice::peak() const { return simt::memory_peak(); }
 
+bool DryDevice::in_this_build() { return true; }
+
 }  // namespace mcn
 
 #else
@@ -32,6 +34,7 @@ DryDevice::DryDevice() {
 }
 DryDevice::~DryDevice() = default;
 std::size_t DryDevice::peak() const { return 0; }
+bool DryDevice::in_this_build() { return false; }
 
 }  // namespace mcn
 

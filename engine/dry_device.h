@@ -15,6 +15,9 @@ class DryDevice {
   DryDevice(const DryDevice&) = delete;
   DryDevice& operator=(const DryDevice&) = delete;
 
+  /// False where the build has no simt.
+  [[nodiscard]] static bool in_this_build();
+
   [[nodiscard]] Backend& backend() { return *backend_; }
   /// Most bytes in use at a time, the kernels' own scratch included (backend().memory() has it without).
   [[nodiscard]] std::size_t peak() const;

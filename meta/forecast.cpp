@@ -11,7 +11,11 @@ MemoryForecast forecast_memory(const TrainConfig& config, std::int64_t videos) {
   DryDevice device;
   MemoryForecast forecast;
   {
-    Trainer trainer(config, {.videos = videos, .open = nullptr}, device.backend());
+    // The first of the two iterations below measures the curvature in any case; the second has the moments beside it.
+    TrainConfig every = config;
+    if (every.curvature.every > 0) every.curvature.every = 1;
+    every.curvature.products = 1;
+    Trainer trainer(every, {.videos = videos, .open = nullptr}, device.backend());
     const LoaderConfig& loader = config.loader;
     Batch batch;
     batch.videos.resize(static_cast<std::size_t>(loader.batch));
@@ -37,7 +41,31 @@ MemoryForecast forecast_memory(const TrainConfig& config, std::int64_t videos) {
     forecast.peak = device.backend().memory().peak;
     forecast.peak_with_scratch = device.peak();
   }
+  forecast.ring = most_views(config.loader) * view_bytes(config.loader);
   return forecast;
+}
+
+std::optional<TrainConfig> config_that_fits(const TrainConfig& config, std::int64_t videos,
+                                            const std::function<bool(const MemoryForecast&)>& fits) {
+  constexpr std::int64_t least_batch = 4;
+  constexpr int least_frames = 4;
+  const bool keeps_tapes =
+      config.method == Method::mcn && config.maml.second_order && config.maml.inner_tape == InnerTape::keep;
+  TrainConfig smaller = config;
+  for (;;) {
+    // Which tapes take less depends on the number of inner steps: of one step, a Hessian product's tangents outweigh
+    // it.
+    smaller.maml.inner_tape = config.maml.inner_tape;
+    if (fits(forecast_memory(smaller, videos))) return smaller;
+    smaller.maml.inner_tape = InnerTape::recompute;
+    if (keeps_tapes && fits(forecast_memory(smaller, videos))) return smaller;
+    if (smaller.loader.batch / 2 >= least_batch)
+      smaller.loader.batch /= 2;
+    else if (smaller.loader.clip.frames / 2 >= least_frames)
+      smaller.loader.clip.frames /= 2;
+    else
+      return {};
+  }
 }
 
 }  // namespace mcn

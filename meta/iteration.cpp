@@ -1,6 +1,8 @@
 // One iteration's work, and its graph.
 #include "meta/iteration.h"
 
+#include "engine/range.h"
+
 namespace mcn {
 namespace {
 
@@ -19,9 +21,10 @@ Tensors tensors_of(const IterationInputs& inputs) {
 Tensors tensors_of(const IterationOutputs& outputs) {
   Tensors all = outputs.meta.support_losses;
   all.push_back(outputs.meta.query_loss);
-  all.insert(all.end(), outputs.meta.gradient.begin(), outputs.meta.gradient.end());
+  for (const Tensors* list : {&outputs.meta.gradient, &outputs.meta.query_gradient, &outputs.meta.query_pulled_back})
+    all.insert(all.end(), list->begin(), list->end());
   for (const ObjectiveParts* parts : {&outputs.support, &outputs.query})
-    for (const Tensor* t : {&parts->contrastive, &parts->meta, &parts->z}) all.push_back(*t);
+    for (const Tensor* t : {&parts->contrastive, &parts->meta, &parts->z, &parts->logits}) all.push_back(*t);
   for (const ops::BatchStatistics& s : outputs.statistics) all.insert(all.end(), {s.mean, s.rstd});
   return all;
 }
@@ -77,6 +80,7 @@ const IterationOutputs& Iteration::start(const Tensors& theta, const IterationIn
   for (const Tensor& t : theta) addresses.push_back(t.view().data);
   if (!use_graph_ || shapes != shapes_ || addresses != theta_) {
     captured_.reset();
+    outputs_ = {};  // the last iteration's gradients make room
     outputs_ = record(theta, inputs);
     shapes_ = std::move(shapes);
     theta_ = std::move(addresses);
@@ -93,6 +97,29 @@ const IterationOutputs& Iteration::start(const Tensors& theta, const IterationIn
   }
   captured_->graph->launch();
   return outputs_;
+}
+
+void Iteration::set_inner(double inner_lr, bool second_order) {
+  if (inner_lr == maml_.inner_lr && second_order == maml_.second_order) return;
+  // To first order several results are one tensor, which a graph of second order must not copy them to.
+  if (second_order != maml_.second_order) shapes_.clear();
+  maml_.inner_lr = inner_lr;
+  maml_.second_order = second_order;
+  captured_.reset();
+}
+
+Curvature Iteration::curvature(const Tensors& theta, const IterationInputs& inputs, const Tensors& start,
+                               int products) const {
+  if (!inputs.support) fail("iteration", "the curvature of L_S needs a set S");
+  return top_eigenvalue(theta, loss_on(*inputs.support), start, products, maml_.inner);
+}
+
+double Iteration::query_loss(const Tensors& theta, const IterationInputs& inputs) const {
+  const Range range("query loss");
+  Tape tape;
+  std::vector<Var> constants;
+  for (const Tensor& t : theta) constants.push_back(tape.constant(t));
+  return loss_on(inputs.query)(tape, constants).value.item();
 }
 
 MetaGradient Iteration::finish(const Tensors& theta, const IterationInputs& inputs) const {

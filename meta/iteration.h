@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 
+#include "meta/curvature.h"
 #include "meta/maml.h"
 #include "meta/objective.h"
 
@@ -33,6 +34,16 @@ class Iteration {
   /// are others: they are to be updated in place.
   /// The result is valid until the next call. UsageError, with use_graph, on a device that has no graphs.
   const IterationOutputs& start(const Tensors& theta, const IterationInputs& inputs);
+
+  /// What may change from iteration to iteration: alpha1, and whether the Hessian products are there. A graph holds
+  /// both, so that it is captured again after a change.
+  void set_inner(double inner_lr, bool second_order);
+
+  /// The Hessian of L_S at theta, on the parameters that the inner steps move; call by call, and waited for.
+  [[nodiscard]] Curvature curvature(const Tensors& theta, const IterationInputs& inputs, const Tensors& start,
+                                    int products) const;
+  /// L_Q at theta itself: a forward pass, waited for.
+  [[nodiscard]] double query_loss(const Tensors& theta, const IterationInputs& inputs) const;
 
   /// Waits and reads the losses; NonFiniteError as finish_meta_gradient.
   [[nodiscard]] MetaGradient finish(const Tensors& theta, const IterationInputs& inputs) const;

@@ -9,10 +9,10 @@
 namespace mcn {
 namespace {
 
-// theta - alpha g; parameters without a gradient are shared with theta.
-Tensors inner_step(const Tensors& theta, double alpha, const Tensors& gradient) {
+// theta - alpha P g; parameters that do not move are shared with theta.
+Tensors inner_step(const Tensors& theta, const MamlConfig& config, const Tensors& gradient) {
   Tensors next = theta;
-  axpy(-alpha, gradient, next);
+  axpy(-config.inner_lr, inner_part(gradient, config.inner), next);
   return next;
 }
 
@@ -33,18 +33,27 @@ std::string first_non_finite(const Tensors& theta, const LossFunction& loss, std
 }
 
 // theta_k after that many inner steps.
-Tensors adapted(const Tensors& theta, const LossFunction& support, double alpha, int steps) {
+Tensors adapted(const Tensors& theta, const LossFunction& support, const MamlConfig& config, int steps) {
   Tensors result = theta;
   for (int k = 0; k < steps; ++k)
-    result = inner_step(result, alpha, gradient_tape(result, support, After::release).gradient);
+    result = inner_step(result, config, gradient_tape(result, support, After::release, config.inner).gradient);
   return result;
 }
 
 }  // namespace
 
-GradientTape gradient_tape(const Tensors& theta, const LossFunction& loss, After after) {
+Tensors inner_part(Tensors v, const std::vector<bool>& inner) {
+  for (std::size_t i = 0; i < inner.size(); ++i)
+    if (!inner[i]) v[i] = Tensor();
+  return v;
+}
+
+GradientTape gradient_tape(const Tensors& theta, const LossFunction& loss, After after,
+                           const std::vector<bool>& wanted) {
   GradientTape result;
-  result.theta = result.tape.variables(theta);
+  for (std::size_t i = 0; i < theta.size(); ++i)
+    result.theta.push_back(wanted.empty() || wanted[i] ? result.tape.variable(theta[i])
+                                                       : result.tape.constant(theta[i]));
   const Var value = [&] {
     const Range range("forward");
     return loss(result.tape, result.theta);
@@ -60,6 +69,9 @@ PendingMetaGradient start_meta_gradient(const Tensors& theta, const LossFunction
   const double alpha = config.inner_lr;
   if (steps < 0) fail("maml", "inner steps must not be negative, got {}", steps);
   if (!std::isfinite(alpha)) fail("maml", "inner learning rate must be finite, got {}", alpha);
+  if (!config.inner.empty() && config.inner.size() != theta.size())
+    fail("maml", "expected whether the inner steps move each of {} parameters, got {} entries", theta.size(),
+         config.inner.size());
   const bool keep_tapes = config.second_order && config.inner_tape == InnerTape::keep;
 
   PendingMetaGradient result;
@@ -70,10 +82,14 @@ PendingMetaGradient start_meta_gradient(const Tensors& theta, const LossFunction
   for (int k = 0; k < steps; ++k) {
     const Range range(fmt::format("inner step {}", k));
     const LossFunction& loss = k == 0 && first_support ? first_support : support;
-    GradientTape step = gradient_tape(thetas.back(), loss, keep_tapes ? After::keep : After::release);
+    const bool outer_needs_it = k == 0 && config.objective == OuterObjective::support_and_query;
+    // A Hessian product needs the rows of all parameters, the step itself those that it moves.
+    const bool inner_part_alone = !keep_tapes && !outer_needs_it;
+    GradientTape step = gradient_tape(thetas.back(), loss, keep_tapes ? After::keep : After::release,
+                                      inner_part_alone ? config.inner : std::vector<bool>{});
     result.support_losses.push_back(step.loss);
-    thetas.push_back(inner_step(thetas.back(), alpha, step.gradient));
-    if (k == 0 && config.objective == OuterObjective::support_and_query) first_gradient = step.gradient;
+    thetas.push_back(inner_step(thetas.back(), config, step.gradient));
+    if (outer_needs_it) first_gradient = step.gradient;
     if (keep_tapes) {
       step.gradient.clear();
       kept_bytes += step.tape.saved_bytes();
@@ -95,6 +111,7 @@ PendingMetaGradient start_meta_gradient(const Tensors& theta, const LossFunction
   result.query_loss = outer.loss;
   result.tape_bytes = kept_bytes;
   Tensors v = std::move(outer.gradient);
+  result.query_gradient = v;
   if (config.second_order) {
     for (int k = steps - 1; k >= 0; --k) {
       const Range range(fmt::format("Hessian product {}", k));
@@ -105,11 +122,12 @@ PendingMetaGradient start_meta_gradient(const Tensors& theta, const LossFunction
         result.tape_bytes = std::max(result.tape_bytes, tapes.back().tape.saved_bytes());
       }
       GradientTape& step = tapes.back();
-      const Tensors hv = step.tape.hessian_vector(step.theta, v, After::release);
+      const Tensors hv = step.tape.hessian_vector(step.theta, inner_part(v, config.inner), After::release);
       axpy(-alpha, hv, v);
       tapes.pop_back();
     }
   }
+  result.query_pulled_back = v;
   if (config.objective == OuterObjective::support_and_query) {
     Tensors total = std::move(first_gradient);
     axpy(config.beta, v, total);
@@ -124,9 +142,8 @@ MetaGradient finish_meta_gradient(const PendingMetaGradient& pending, const Tens
   const auto checked = [&](const Tensor& loss, const LossFunction& record, int steps) {
     const double value = loss.item();
     if (!std::isfinite(value))
-      fail<NonFiniteError>(
-          "loss", "is {}; the first tensor that is not finite is {}", value,
-          first_non_finite(adapted(theta, support, config.inner_lr, steps), record, config.parameter_names));
+      fail<NonFiniteError>("loss", "is {}; the first tensor that is not finite is {}", value,
+                           first_non_finite(adapted(theta, support, config, steps), record, config.parameter_names));
     return value;
   };
   MetaGradient result;
@@ -134,6 +151,8 @@ MetaGradient finish_meta_gradient(const PendingMetaGradient& pending, const Tens
     result.support_losses.push_back(checked(loss, support, static_cast<int>(result.support_losses.size())));
   result.query_loss = checked(pending.query_loss, query, config.inner_steps);
   result.gradient = pending.gradient;
+  result.query_gradient = pending.query_gradient;
+  result.query_pulled_back = pending.query_pulled_back;
   result.tape_bytes = pending.tape_bytes;
   return result;
 }

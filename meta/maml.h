@@ -1,5 +1,7 @@
 // MAML's meta-gradient with explicit second-order terms (Finn et al., "Model-agnostic meta-learning", ICML 2017):
 //   theta_{k+1} = theta_k - alpha g_S(theta_k);   v = g_Q(theta_K);   for k = K-1 .. 0:  v -= alpha H_S(theta_k) v.
+// Where the inner steps move some parameters alone, P keeps these and drops the others:
+//   theta_{k+1} = theta_k - alpha P g_S(theta_k);   v -= alpha H_S(theta_k) P v.
 #pragma once
 
 #include <functional>
@@ -31,6 +33,7 @@ struct MamlConfig {
   double inner_lr = 0.01;    ///< alpha1
   bool second_order = true;  ///< false: first-order MAML, H = 0
   InnerTape inner_tape = InnerTape::keep;
+  std::vector<bool> inner;  ///< P: which parameters the inner steps move, one entry each; empty: all
   OuterObjective objective = OuterObjective::query;
   double beta = 1;                           ///< weight of L_Q in support_and_query
   std::vector<std::string> parameter_names;  ///< for errors; may be empty
@@ -40,6 +43,8 @@ struct MetaGradient {
   std::vector<double> support_losses;  ///< L_S(theta_k) for k = 0 .. K-1
   double query_loss = 0;               ///< L_Q(theta_K)
   Tensors gradient;            ///< of the outer objective at theta; absent where it does not depend on a parameter
+  Tensors query_gradient;      ///< g_Q(theta_K)
+  Tensors query_pulled_back;   ///< the gradient of L_Q(theta_K(theta)) at theta: v at the end of the loop
   std::size_t tape_bytes = 0;  ///< the most that tapes held for later sweeps at once
 };
 
@@ -51,20 +56,26 @@ struct GradientTape {
   Tensors gradient;
 };
 
-/// The loss and its gradient at theta; with After::keep the tape serves Hessian products afterwards.
-GradientTape gradient_tape(const Tensors& theta, const LossFunction& loss, After after);
+/// The loss and its gradient at theta; with After::keep the tape serves Hessian products afterwards. With `wanted`, the
+/// gradient of the parameters that it says is taken and the others' is absent.
+GradientTape gradient_tape(const Tensors& theta, const LossFunction& loss, After after,
+                           const std::vector<bool>& wanted = {});
+
+/// P v: the entries that `inner` says, the others absent; all if it is empty.
+Tensors inner_part(Tensors v, const std::vector<bool>& inner);
 
 /// A meta-gradient of which nothing has been read yet: its work may still be under way on the device.
 struct PendingMetaGradient {
   Tensors support_losses;  ///< as MetaGradient's, each a tensor of one element
   Tensor query_loss;
-  Tensors gradient;
+  Tensors gradient, query_gradient, query_pulled_back;
   std::size_t tape_bytes = 0;
 };
 
 /// `first_support`, if given, records the support loss of the very first pass in place of `support` (its batch
 /// statistics are the ones that running statistics learn from). Reads nothing from the device, so that a CUDA graph can
-/// hold it all. UsageError for K < 0 or an alpha that is not finite.
+/// hold it all. UsageError for K < 0, an alpha that is not finite, or an
+/// `inner` of another length than theta.
 PendingMetaGradient start_meta_gradient(const Tensors& theta, const LossFunction& support, const LossFunction& query,
                                         const MamlConfig& config, const LossFunction& first_support = {});
 

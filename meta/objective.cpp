@@ -21,12 +21,15 @@ Var mcn_loss(Tape& tape, std::span<const Var> theta, const McnModel& model, cons
   const Var ab = tape.apply(ops::info_nce(config.temperature, set.bank), {a, b});
   const Var ba = tape.apply(ops::info_nce(config.temperature, set.bank), {b, a});
   Var loss = tape.apply(ops::add(0.5, 0.5), {ab, ba});
-  if (parts != nullptr) *parts = {loss.value, {}, z.value};
+  if (parts != nullptr) *parts = {loss.value, {}, z.value, {}};
   if (config.lambda == 0) return loss;
 
   const Var logits = model.meta_logits(tape, theta, a, b);
   const Var meta = tape.apply(ops::bce_with_logits(set.same, static_cast<double>(videos - 1)), {logits});
-  if (parts != nullptr) parts->meta = meta.value;
+  if (parts != nullptr) {
+    parts->meta = meta.value;
+    parts->logits = logits.value;
+  }
   return tape.apply(ops::add(1, config.lambda), {loss, meta});
 }
 

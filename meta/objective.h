@@ -24,6 +24,7 @@ Tensor same_video(Backend& backend, DType dtype, std::int64_t videos);
 struct ObjectiveParts {
   Tensor contrastive, meta;  ///< one element each; meta is absent where lambda is 0
   Tensor z;                  ///< 2N x feature_size, rows in the order of the clips
+  Tensor logits;             ///< of the pairs, as McnModel::meta_logits; absent where lambda is 0
 };
 
 /// L_con is InfoNCE both ways (a against b and b against a), averaged. L_meta is the binary cross-entropy of every pair

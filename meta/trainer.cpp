@@ -1,6 +1,7 @@
 // One training iteration, and what a checkpoint holds.
 #include "meta/trainer.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstring>
@@ -19,6 +20,18 @@ std::vector<std::string> names_of(const ParameterSpecs& specs) {
   for (const ParameterSpec& spec : specs) names.push_back(spec.name);
   return names;
 }
+
+std::vector<bool> inner_parameters(const ParameterSpecs& specs, InnerParameters which) {
+  std::vector<bool> inner;
+  if (which == InnerParameters::all) return inner;
+  for (const ParameterSpec& spec : specs) {
+    const std::string group = parameter_group(spec.name);
+    inner.push_back(group == "heads" || (which == InnerParameters::layer4_and_heads && group == "layer4"));
+  }
+  return inner;
+}
+
+constexpr const char* curvature_prefix = "curvature.";
 
 }  // namespace
 
@@ -44,8 +57,17 @@ Trainer::Trainer(TrainConfig config, ClipSource clips, Backend& backend, const s
   for (const auto& [name, value] :
        {std::pair{"inner-lr", config_.maml.inner_lr}, std::pair{"beta", config_.maml.beta},
         std::pair{"lambda", config_.objective.lambda}, std::pair{"lr", config_.optimizer.lr},
-        std::pair{"weight-decay", config_.optimizer.weight_decay}})
+        std::pair{"weight-decay", config_.optimizer.weight_decay}, std::pair{"clip-grad", config_.clip_grad}})
     if (!std::isfinite(value)) fail("train", "{} must be finite, got {}", name, value);
+  if (config_.clip_grad < 0) fail("train", "clip-grad must not be negative, got {}", config_.clip_grad);
+  if (config_.method != Method::mcn) config_.curvature = {};
+  if (config_.curvature.every < 0 || config_.curvature.products < 1)
+    fail("train", "curvature needs an interval of at least 0 iterations and at least 1 product, got {} and {}",
+         config_.curvature.every, config_.curvature.products);
+  if (config_.curvature.sets_inner_lr && config_.curvature.every == 0)
+    fail("train", "alpha1 is to follow the curvature, and the curvature is never measured");
+  inner_lr_ = config_.maml.inner_lr;
+  config_.maml.inner = inner_parameters(model_.parameters(), config_.inner_parameters);
   config_.maml.parameter_names = names_of(model_.parameters());
   if (!resume.empty()) load(resume);
   config_.loader.first_iteration = iteration_;
@@ -78,6 +100,51 @@ void Trainer::update_bank(const Tensor& z, std::span<const std::int64_t> videos)
   bank_.update(unit, videos);
 }
 
+std::optional<CurvatureMetrics> Trainer::prepare_inner(const IterationInputs& inputs) {
+  const bool second_order = config_.maml.second_order && iteration_ >= config_.first_order_iterations;
+  std::optional<CurvatureMetrics> measured;
+  const CurvatureConfig& config = config_.curvature;
+  const bool first = curvature_vector_.empty();
+  const bool again = turned_ && iteration_ - measured_at_ >= std::max<std::int64_t>(1, config.every / 4);
+  if (config.every > 0 && (first || again || iteration_ % config.every == 0)) {
+    measured_at_ = iteration_;
+    const auto start = std::chrono::steady_clock::now();
+    if (first) curvature_vector_ = random_direction(state_.theta, config_.loader.seed);
+    Curvature curvature =
+        work_->curvature(state_.theta, inputs, curvature_vector_, first ? 4 * config.products : config.products);
+    // Where it is not finite, the loss is not either: the iteration will say where that begins.
+    if (std::isfinite(curvature.eigenvalue)) {
+      curvature_vector_ = std::move(curvature.vector);
+      if (config.sets_inner_lr) inner_lr_ = stable_inner_lr(curvature.eigenvalue);
+    }
+    measured = {curvature.eigenvalue, curvature.alignment, work_->query_loss(state_.theta, inputs),
+                seconds_since(start)};
+  }
+  work_->set_inner(inner_lr_, second_order);
+  return measured;
+}
+
+InnerStepMetrics Trainer::inner_step_metrics(const MetaGradient& meta) const {
+  const bool second_order = config_.maml.second_order && iteration_ >= config_.first_order_iterations;
+  const double of_query = dot(meta.query_gradient, meta.query_gradient);
+  const double of_v = dot(meta.query_pulled_back, meta.query_pulled_back);
+  const double product = dot(meta.query_gradient, meta.query_pulled_back);
+  return {inner_lr_, second_order ? 2 : 1, std::sqrt(of_query), std::sqrt(std::max(0.0, of_query - 2 * product + of_v)),
+          of_query > 0 && of_v > 0 ? product / std::sqrt(of_query * of_v) : 0};
+}
+
+void Trainer::update_parameters(const MetaGradient& meta, IterationMetrics& metrics) {
+  const Range update("update");
+  metrics.gradient_norm = std::sqrt(dot(meta.gradient, meta.gradient));
+  if (config_.clip_grad > 0 && metrics.gradient_norm > config_.clip_grad)
+    for (const Tensor& g : meta.gradient)
+      if (g) backend_.scale(config_.clip_grad / metrics.gradient_norm, g, g);
+  Tensors before;
+  for (const Tensor& t : state_.theta) before.push_back(t.clone());
+  optimizer_.step(state_.theta, meta.gradient, metrics.learning_rate);
+  metrics.updates = update_ratios(model_.parameters(), std::move(before), state_.theta);
+}
+
 std::vector<std::pair<std::int64_t, std::string>> Trainer::bad_videos() const {
   return loader_ == nullptr ? decltype(LoaderStats::bad){} : loader_->stats().bad;
 }
@@ -106,6 +173,7 @@ IterationMetrics Trainer::step(const Batch& batch) {
   metrics.clip_decode_ms = batch.decode_ms / static_cast<double>(2 * videos);
   metrics.ring_ready = batch.ready;
   metrics.bad_videos = batch.bad_videos;
+  metrics.shortened_clips = batch.shortened_clips;
   metrics.learning_rate = learning_rate(config_.optimizer, iteration_, config_.iterations);
 
   const bool bilevel = config_.method == Method::mcn;
@@ -113,6 +181,7 @@ IterationMetrics Trainer::step(const Batch& batch) {
   IterationInputs inputs;
   if (bilevel) inputs.support = clip_set(batch, 0, half);
   inputs.query = clip_set(batch, half, videos);
+  if (bilevel) metrics.curvature = prepare_inner(inputs);
   const IterationOutputs& outputs = work_->start(state_.theta, inputs);
   MetaGradient meta;
   try {
@@ -124,8 +193,11 @@ IterationMetrics Trainer::step(const Batch& batch) {
     fail<NonFiniteError>("train", "iteration {}: {}", iteration_, error.what());
   }
 
-  const Range update("update");
-  optimizer_.step(state_.theta, meta.gradient, metrics.learning_rate);
+  if (bilevel) {
+    metrics.inner = inner_step_metrics(meta);
+    turned_ = config_.curvature.sets_inner_lr && metrics.inner->cosine < 0.7;
+  }
+  update_parameters(meta, metrics);
   update_running(state_.running, outputs.statistics, config_.running_momentum);
   const std::span<const std::int64_t> ids(batch.videos);
   if (config_.bank.kind != BankKind::none) {
@@ -135,12 +207,15 @@ IterationMetrics Trainer::step(const Batch& batch) {
   const auto branches = [](const ObjectiveParts& parts) -> BranchLosses {
     return {parts.contrastive.item(), parts.meta ? parts.meta.item() : 0};
   };
-  if (bilevel) metrics.support = branches(outputs.support);
+  if (bilevel) {
+    metrics.support = branches(outputs.support);
+    metrics.support_accuracies = accuracies(outputs.support);
+  }
   metrics.query = branches(outputs.query);
+  metrics.query_accuracies = accuracies(outputs.query);
   if (!meta.support_losses.empty()) metrics.support_loss = meta.support_losses.front();
   metrics.query_loss = meta.query_loss;
   metrics.tape_bytes = meta.tape_bytes;
-  metrics.gradient_norm = std::sqrt(dot(meta.gradient, meta.gradient));
   metrics.seconds = seconds_since(start);
   ++iteration_;
   return metrics;
@@ -186,8 +261,13 @@ void Trainer::save(const std::string& path) {
     if (!bank.ids.empty()) std::memcpy(ids.data.data(), bank.ids.data(), ids.data.size());
     file.tensors["bank.ids"] = std::move(ids);
   }
+  for (std::size_t i = 0; i < curvature_vector_.size(); ++i)
+    if (curvature_vector_[i]) put(file, curvature_prefix + specs[i].name, curvature_vector_[i]);
   file.metadata["progress"] = nlohmann::json{
       {"iteration", iteration_},
+      {"inner_lr", inner_lr_},
+      {"curvature_measured_at", measured_at_},
+      {"outer_gradient_turned", turned_},
       {"optimizer_steps", optimizer_.steps()},
       {"bank_next", bank.next}}.dump();
   write_safetensors(path, file);
@@ -207,6 +287,14 @@ void Trainer::load(const std::string& path) {
       const std::string name = "optimizer." + list + "." + specs[i].name;
       if (file.tensors.contains(name)) (*moments)[i] = take(file, path, name, specs[i].shape, backend_, config_.dtype);
     }
+  Tensors vector(specs.size());
+  bool measured = false;
+  for (std::size_t i = 0; i < specs.size(); ++i) {
+    const std::string name = curvature_prefix + specs[i].name;
+    if (!file.tensors.contains(name)) continue;
+    vector[i] = take(file, path, name, specs[i].shape, backend_, config_.dtype);
+    measured = true;
+  }
   const auto found = file.metadata.find("progress");
   const auto progress =
       found == file.metadata.end() ? nlohmann::json() : nlohmann::json::parse(found->second, nullptr, false);
@@ -215,6 +303,13 @@ void Trainer::load(const std::string& path) {
     iteration_ = progress.at("iteration").get<std::int64_t>();
     optimizer_.set_steps(progress.at("optimizer_steps").get<std::int64_t>());
     bank.next = progress.at("bank_next").get<std::int64_t>();
+    // Another interval, or another choice of parameters, goes on from what it finds.
+    if (measured && config_.curvature.every > 0) {
+      curvature_vector_ = std::move(vector);
+      measured_at_ = progress.at("curvature_measured_at").get<std::int64_t>();
+      turned_ = config_.curvature.sets_inner_lr && progress.at("outer_gradient_turned").get<bool>();
+      if (config_.curvature.sets_inner_lr) inner_lr_ = progress.at("inner_lr").get<double>();
+    }
   } catch (const nlohmann::json::exception&) {
     fail<DataError>("checkpoint", "{}: it does not say how far training had come", path);
   }

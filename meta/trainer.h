@@ -13,6 +13,7 @@
 #include "meta/feature_bank.h"
 #include "meta/iteration.h"
 #include "meta/optimizer.h"
+#include "meta/train/diagnostics.h"
 #include "meta/weights.h"
 
 namespace mcn {
@@ -21,13 +22,30 @@ namespace mcn {
 /// no bilevel step; mcn: both stages.
 enum class Method : std::uint8_t { contrastive, joint, mcn };
 
+/// Which parameters the inner steps move. Without the backbone or most of it ("almost no inner loop", Raghu et al.,
+/// ICLR 2020) an inner step is cheaper.
+enum class InnerParameters : std::uint8_t { all, heads, layer4_and_heads };
+
+/// When the top eigenvalue of the Hessian of L_S is measured, and whether alpha1 follows it.
+struct CurvatureConfig {
+  std::int64_t every = 0;  ///< iterations from one measurement to the next; 0: none
+  int products = 3;  ///< Hessian products of a measurement; the first one, from a random vector, has four times as many
+  /// alpha1 = stable_inner_lr(eigenvalue). An outer gradient with a cosine below .7 with g_Q, which such a rate
+  /// excludes, shows that the curvature has grown: then it is measured again, at most four times an interval.
+  bool sets_inner_lr = false;
+};
+
 struct TrainConfig {
   McnModelConfig model;
   ObjectiveConfig objective;
   Method method = Method::mcn;
   MamlConfig maml;
+  InnerParameters inner_parameters = InnerParameters::all;
+  std::int64_t first_order_iterations = 0;  ///< at the start, before the second order of maml begins
+  CurvatureConfig curvature;
   FeatureBankConfig bank;
   OptimizerConfig optimizer;
+  double clip_grad = 0;  ///< the longest outer gradient that the optimizer takes; a longer one is scaled down; 0: any
   LoaderConfig loader;
   std::int64_t iterations = 1000;
   double running_momentum = 0.1;  ///< of running statistics, torch's: new = (1 - m) old + m batch
@@ -40,6 +58,23 @@ struct BranchLosses {
   double contrastive = 0, meta = 0;
 };
 
+/// What an iteration's inner steps did to its outer gradient.
+struct InnerStepMetrics {
+  double inner_lr = 0;  ///< alpha1
+  int order = 1;
+  double query_gradient_norm = 0;  ///< |g_Q(theta_K)|
+  /// |v - g_Q|, where v is the gradient of L_Q(theta_K(theta)) at theta; with one inner step |alpha1 H g_Q|
+  double hessian_term_norm = 0;
+  double cosine = 0;  ///< of v with g_Q(theta_K): 1 to first order
+};
+
+/// A measurement of curvature.
+struct CurvatureMetrics {
+  double eigenvalue = 0, alignment = 0;  ///< as Curvature
+  double query_loss_at_theta = 0;        ///< L_Q before the inner steps
+  double seconds = 0;                    ///< of the measurement
+};
+
 /// One iteration's figures. Losses of S are at theta, those of Q at theta_K; without a bilevel step, all videos count
 /// as Q and S has none.
 struct IterationMetrics {
@@ -47,15 +82,21 @@ struct IterationMetrics {
   std::optional<BranchLosses> support;
   BranchLosses query;
   double support_loss = 0, query_loss = 0;
+  std::optional<Accuracies> support_accuracies;
+  Accuracies query_accuracies;
   double learning_rate = 0;
-  double gradient_norm = 0;
-  std::size_t tape_bytes = 0;   ///< the most that inner steps' tapes held for their Hessian products
-  double seconds = 0;           ///< of the whole iteration
-  double wait_ms = 0;           ///< of it, spent waiting for the loader
-  double decode_ms = 0;         ///< that loader threads spent on this batch, together
-  double clip_decode_ms = 0;    ///< the same for each of its clips, on average
-  double ring_ready = 0;        ///< batches that were ready in the loader's ring when this one was asked for
-  std::int64_t bad_videos = 0;  ///< that were found unusable until now
+  double gradient_norm = 0;                   ///< of the outer gradient, before it is clipped
+  std::optional<InnerStepMetrics> inner;      ///< method mcn
+  std::optional<CurvatureMetrics> curvature;  ///< in the iterations that measure it
+  std::vector<GroupUpdate> updates;
+  std::size_t tape_bytes = 0;        ///< the most that inner steps' tapes held for their Hessian products
+  double seconds = 0;                ///< of the whole iteration
+  double wait_ms = 0;                ///< of it, spent waiting for the loader
+  double decode_ms = 0;              ///< that loader threads spent on this batch, together
+  double clip_decode_ms = 0;         ///< the same for each of its clips, on average
+  double ring_ready = 0;             ///< batches that were ready in the loader's ring when this one was asked for
+  std::int64_t bad_videos = 0;       ///< that were found unusable until now
+  std::int64_t shortened_clips = 0;  ///< of this batch's clips, those with a smaller stride, as their video is short
 };
 
 class Trainer {
@@ -78,6 +119,8 @@ class Trainer {
 
   /// Iterations done.
   [[nodiscard]] std::int64_t iteration() const { return iteration_; }
+  /// alpha1 of the last iteration.
+  [[nodiscard]] double inner_lr() const { return inner_lr_; }
   [[nodiscard]] const ModelState& state() const { return state_; }
   [[nodiscard]] const McnModel& model() const { return model_; }
   [[nodiscard]] ModelDescription description() const;
@@ -92,6 +135,10 @@ class Trainer {
 
  private:
   [[nodiscard]] ClipSet clip_set(const Batch& batch, std::int64_t begin, std::int64_t end) const;
+  /// Sets alpha1 and the order of the iteration, and measures the curvature if it is time.
+  std::optional<CurvatureMetrics> prepare_inner(const IterationInputs& inputs);
+  [[nodiscard]] InnerStepMetrics inner_step_metrics(const MetaGradient& meta) const;
+  void update_parameters(const MetaGradient& meta, IterationMetrics& metrics);
   void update_bank(const Tensor& z, std::span<const std::int64_t> videos);
   void load(const std::string& path);
 
@@ -102,6 +149,10 @@ class Trainer {
   Optimizer optimizer_;
   FeatureBank bank_;
   std::int64_t iteration_ = 0;
+  double inner_lr_ = 0;
+  Tensors curvature_vector_;  // of the last measurement; empty before the first
+  std::int64_t measured_at_ = 0;
+  bool turned_ = false;  // the last iteration's cosine shows that the curvature has grown since
   std::optional<Iteration> work_;
   ClipSource clips_;
   std::unique_ptr<BatchSource> loader_;  // made when the first batch is asked for

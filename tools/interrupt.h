@@ -13,7 +13,7 @@ class Interrupted : public Error {
   using Error::Error;
 };
 
-/// While it lives, SIGINT and SIGTERM are noted instead of ending the process at once.
+/// While it lives, SIGINT and SIGTERM are noted instead of ending the process at once; a second one ends it.
 class InterruptGuard {
  public:
   InterruptGuard();
@@ -22,6 +22,9 @@ class InterruptGuard {
   InterruptGuard& operator=(const InterruptGuard&) = delete;
 
   [[nodiscard]] bool requested() const;
+  /// A step that begins now will take about so long: from now on a signal is answered at once by a line on stderr that
+  /// says how much of it is left.
+  void step_takes(double seconds) const;
   void throw_if_requested() const {
     if (requested()) fail<Interrupted>("interrupt", "stopped by the user");
   }

@@ -1,14 +1,17 @@
 // The mcn command: its subcommands, and how errors become one line on stderr and an exit code.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
 #include <new>
 #include <string>
 #include <system_error>
+#include <vector>
 
 #include "tools/command.h"
 #include "tools/interrupt.h"
+#include "tools/suggestion.h"
 #include "tools/version.h"
 
 namespace mcn {
@@ -26,6 +29,38 @@ int report(std::string message, int code) {
 int flush_results(int code) {
   if (std::fflush(stdout) == 0) return code;
   return report(fmt::format("[stdout] cannot write: {}", std::generic_category().message(errno)), data);
+}
+
+// The command that was chosen, as deep as it goes.
+const CLI::App& chosen(const CLI::App& app) {
+  const auto commands = app.get_subcommands();
+  return commands.empty() ? app : chosen(*commands.front());
+}
+
+std::string full_name(const CLI::App& app) {
+  return app.get_parent() == nullptr ? app.get_name() : full_name(*app.get_parent()) + " " + app.get_name();
+}
+
+// Of an option that is given twice, the last one counts: a script's defaults come first. Lists take everything.
+void let_the_last_count(CLI::App& app) {
+  for (CLI::Option* option : app.get_options())
+    if (option->get_expected_max() == 1 && option->get_items_expected_max() == 1)
+      option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) let_the_last_count(*command);
+}
+
+std::string text_of_unknown(const CLI::App& app) {
+  const CLI::App& command = chosen(app);
+  const std::vector<std::string> rest = command.remaining();
+  const auto option = std::ranges::find_if(rest, [](const std::string& word) { return word.starts_with('-'); });
+  const std::string help = full_name(command) + " --help shows what there is";
+  if (option == rest.end())
+    return fmt::format("[usage] unexpected \"{}\"; {}", rest.empty() ? std::string() : rest.front(), help);
+  std::vector<std::string> names;
+  for (const CLI::Option* known : command.get_options()) names.push_back(known->get_name());
+  const std::string word = option->substr(0, option->find('='));
+  const std::string meant = suggestion(word, names);
+  return fmt::format("[usage] unknown option {}; {}", word, meant.empty() ? help : "did you mean " + meant + "?");
 }
 
 int run(int argc, char** argv) {
@@ -46,6 +81,7 @@ int run(int argc, char** argv) {
   for (const auto add : {add_frames, add_inspect}) add(app);
 #endif
   for (const auto add : {add_devices, add_completion}) add(app);
+  let_the_last_count(app);
   try {
     app.parse(argc, argv);
     return flush_results(result_of_action());
@@ -53,6 +89,12 @@ int run(int argc, char** argv) {
     return flush_results(app.exit(help_or_version));
   } catch (const CLI::FileError& error) {
     return report(fmt::format("[config] {}", error.what()), data);
+  } catch (const CLI::ExtrasError&) {
+    if (app.get_subcommands().empty())
+      return report(fmt::format("[usage] unknown command or option \"{}\"; --help shows what there is",
+                                app.remaining().empty() ? std::string() : app.remaining().front()),
+                    usage);
+    return report(text_of_unknown(app), usage);
   } catch (const CLI::ParseError& error) {
     // CLI11 complains of a missing command even where an unknown one is given.
     if (const auto rest = app.remaining(); app.get_subcommands().empty() && !rest.empty())

@@ -41,14 +41,30 @@ std::string progress_line(const std::string& name, std::int64_t done, std::int64
   return line;
 }
 
+void Pace::report(double seconds, std::int64_t done) {
+  reports_.emplace_back(seconds, done);
+  constexpr std::size_t most_reports = 21, most_kept = 100'000;
+  constexpr double window = 60;
+  while (reports_.size() > most_kept || (reports_.size() > most_reports && reports_[1].first <= seconds - window))
+    reports_.pop_front();
+}
+
+double Pace::per_second() const {
+  if (reports_.size() < 2) return std::nan("");
+  const auto& [start, before] = reports_.front();
+  const auto& [end, after] = reports_.back();
+  return static_cast<double>(after - before) / (end - start);
+}
+
 Progress::Progress(std::string name, std::int64_t total, std::int64_t done_before)
     : name_(std::move(name)),
       total_(total),
       done_(done_before),
-      first_(done_before),
       terminal_(isatty(STDERR_FILENO) == 1),
       start_(Clock::now()),
-      last_draw_(start_ - std::chrono::hours(1)) {}
+      last_draw_(start_ - std::chrono::hours(1)) {
+  pace_.report(0, done_before);
+}
 
 Progress::~Progress() {
   // Work that ends by an exception leaves its last state on a line of its own.
@@ -59,11 +75,18 @@ void Progress::update(std::int64_t done, const std::string& status) {
   done_ = done;
   status_ = status;
   const auto now = Clock::now();
+  pace_.report(std::chrono::duration<double>(now - start_).count(), done);
   const auto since = now - last_draw_;
   const bool another_twentieth = total_ > 0 && drawn_ >= 0 && 20 * done / total_ > 20 * drawn_ / total_;
   if (terminal_ ? since >= std::chrono::milliseconds(100)
                 : drawn_ < 0 || another_twentieth || since >= std::chrono::seconds(30))
     draw(now);
+}
+
+void Progress::note(const std::string& line) {
+  if (terminal_ && drawn_ >= 0 && !finished_) std::fputs("\r\033[K", stderr);
+  fmt::print(stderr, "{}\n", line);
+  std::fflush(stderr);
 }
 
 void Progress::finish() {
@@ -74,9 +97,7 @@ void Progress::finish() {
 }
 
 void Progress::draw(Clock::time_point now) {
-  const double elapsed = std::chrono::duration<double>(now - start_).count();
-  const auto did = static_cast<double>(done_ - first_);
-  const double left = did > 0 ? elapsed / did * static_cast<double>(total_ - done_) : std::nan("");
+  const double left = static_cast<double>(total_ - done_) / pace_.per_second();
   const std::string line = progress_line(name_, done_, total_, left, status_, terminal_ ? terminal_width() : 0);
   if (terminal_)
     fmt::print(stderr, "\r\033[K{}", line);

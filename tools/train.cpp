@@ -15,6 +15,8 @@
 #include "data/loader.h"
 #include "engine/atomic_file.h"
 #include "engine/device.h"
+#include "engine/dry_device.h"
+#include "engine/host_memory.h"
 #include "engine/range.h"
 #include "meta/forecast.h"
 #include "tools/command.h"
@@ -22,6 +24,7 @@
 #include "tools/network.h"
 #include "tools/progress.h"
 #include "tools/train_options.h"
+#include "tools/train_status.h"
 
 namespace mcn {
 namespace {
@@ -41,7 +44,30 @@ nlohmann::json to_json(const IterationMetrics& m) {
                       {"decode_ms", m.decode_ms},
                       {"clip_decode_ms", m.clip_decode_ms},
                       {"ring_ready", m.ring_ready},
-                      {"bad_videos", m.bad_videos}};
+                      {"bad_videos", m.bad_videos},
+                      {"shortened_clips", m.shortened_clips}};
+  const auto put = [&json](const std::string& set, const Accuracies& a) {
+    json["top1_" + set] = a.top1;
+    json["top1_chance"] = a.top1_chance;
+    if (a.pairs) json["pairs_" + set] = *a.pairs;
+  };
+  put("query", m.query_accuracies);
+  if (m.support_accuracies) put("support", *m.support_accuracies);
+  for (const GroupUpdate& u : m.updates) json["update_ratio"][u.group] = u.ratio;
+  if (m.inner) {
+    json["inner_lr"] = m.inner->inner_lr;
+    json["order"] = m.inner->order;
+    json["query_gradient_norm"] = m.inner->query_gradient_norm;
+    json["hessian_term_norm"] = m.inner->hessian_term_norm;
+    json["outer_cosine"] = m.inner->cosine;
+  }
+  if (m.curvature) {
+    json["curvature"] = m.curvature->eigenvalue;
+    json["curvature_alignment"] = m.curvature->alignment;
+    json["inner_lr_curvature"] = m.inner ? m.inner->inner_lr * m.curvature->eigenvalue : 0;
+    json["loss_query_at_theta"] = m.curvature->query_loss_at_theta;
+    json["curvature_seconds"] = m.curvature->seconds;
+  }
   if (m.support) {
     json["loss_support"] = m.support_loss;
     json["contrastive_support"] = m.support->contrastive;
@@ -50,10 +76,7 @@ nlohmann::json to_json(const IterationMetrics& m) {
   return json;
 }
 
-std::string losses(const IterationMetrics& m) {
-  return m.support ? fmt::format("L_S {:.4f}  L_Q {:.4f}", m.support_loss, m.query_loss)
-                   : fmt::format("loss {:.4f}", m.query_loss);
-}
+constexpr const char* last_finite = "last-finite.safetensors";
 
 void make_folder(const fs::path& path) {
   std::error_code error;
@@ -93,7 +116,7 @@ bool lies_in(const fs::path& checkpoint, const fs::path& folder) {
 // nothing. A run may be days of work, and its folder's name is easily given twice.
 fs::path put_aside_earlier_run(const fs::path& out) {
   fs::path aside;
-  for (const char* name : {"config.toml", "metrics.jsonl", "bad_videos.jsonl", "last.safetensors"}) {
+  for (const char* name : {"config.toml", "metrics.jsonl", "bad_videos.jsonl", "last.safetensors", last_finite}) {
     if (!fs::exists(fs::symlink_status(out / name))) continue;
     for (int i = 1; aside.empty(); ++i)
       if (const fs::path free = out / fmt::format("earlier-{}", i); !fs::exists(fs::symlink_status(free))) aside = free;
@@ -192,11 +215,40 @@ class ProfileWindow {
   std::optional<Range> range_;
 };
 
-int dry_run(const TrainOptions& o, const Dataset& dataset, Backend& backend) {
-  const MemoryForecast f = forecast_memory(o.config, std::ssize(dataset.videos));
+constexpr double gib = std::size_t{1} << 30;
+
+// What a run takes of the memory that free_memory() counts. On the host: also what waits for the device, and what
+// decoders and the allocator need beside the tensors (150 MiB were measured with 48 videos of 64 x 86 open).
+std::size_t memory_needed(const MemoryForecast& f, bool own_memory) {
+  constexpr std::size_t beside = std::size_t{256} << 20;
+  return own_memory ? f.peak_with_scratch : f.peak + f.ring + beside;
+}
+
+// The options that make one config of another, of those that config_that_fits() changes.
+std::string changed_options(const TrainConfig& from, const TrainConfig& to) {
+  std::string text;
+  const auto add = [&](const std::string& option) { text += (text.empty() ? "" : " ") + option; };
+  if (to.maml.inner_tape != from.maml.inner_tape) add("--inner-tape recompute");
+  if (to.loader.batch != from.loader.batch) add(fmt::format("--batch {}", to.loader.batch));
+  if (to.loader.clip.frames != from.loader.clip.frames) add(fmt::format("--frames {}", to.loader.clip.frames));
+  return text;
+}
+
+// DeviceError unless a run of such a forecast fits into the memory that is there, with a remedy that does.
+void expect_memory(const TrainOptions& o, std::int64_t videos, Backend& backend, const MemoryForecast& forecast) {
   const bool own_memory = backend.free_memory().has_value();
-  const std::size_t needed = own_memory ? f.peak_with_scratch : f.peak;
-  const std::size_t free = free_memory(backend);
+  const std::size_t free = free_memory(backend), needed = memory_needed(forecast, own_memory);
+  if (needed <= free) return;
+  const auto smaller =
+      config_that_fits(o.config, videos, [&](const MemoryForecast& f) { return memory_needed(f, own_memory) <= free; });
+  fail<DeviceError>("memory", "the run needs {:.2f} GiB and {:.2f} are available on {}; {}; --force runs all the same",
+                    static_cast<double>(needed) / gib, static_cast<double>(free) / gib, backend.name(),
+                    smaller ? changed_options(o.config, *smaller) + " fits" : "a smaller --size or --width needs less");
+}
+
+int dry_run(const TrainOptions& o, std::int64_t videos, Backend& backend) {
+  const MemoryForecast f = forecast_memory(o.config, videos);
+  const bool own_memory = backend.free_memory().has_value();
   const auto row = [](std::string_view what, std::size_t bytes, std::string_view note = "") {
     fmt::print("{:<12} {:>10.1f} MiB{}{}\n", what, static_cast<double>(bytes) / (1 << 20), note.empty() ? "" : "  ",
                note);
@@ -206,14 +258,12 @@ int dry_run(const TrainOptions& o, const Dataset& dataset, Backend& backend) {
   row("bank", f.bank, "features of past iterations");
   row("clips", f.clips, "S and Q");
   row("tapes", f.tapes, "of the inner steps, for their Hessian products");
-  row("peak", needed, own_memory ? "of everything, the kernels' scratch included" : "of all tensors");
-  row("available", free, "on device " + backend.name());
-  if (needed <= free) return ok;
-  fail<DeviceError>(
-      "memory",
-      "the run needs {:.1f} GiB and {:.1f} are available; a smaller --batch, --frames, --size or --width, "
-      "or --inner-tape recompute, needs less",
-      static_cast<double>(needed) / (1 << 30), static_cast<double>(free) / (1 << 30));
+  row("peak", own_memory ? f.peak_with_scratch : f.peak,
+      own_memory ? "of everything, the kernels' scratch included" : "of all tensors");
+  if (!own_memory) row("process", memory_needed(f, false), "all of it, with decoded frames that wait");
+  row("available", free_memory(backend), "on device " + backend.name());
+  if (!o.force) expect_memory(o, videos, backend, f);
+  return ok;
 }
 
 void start_from(Trainer& trainer, const TrainOptions& o) {
@@ -223,75 +273,159 @@ void start_from(Trainer& trainer, const TrainOptions& o) {
   print_report(o.init, report);
 }
 
-int train(const TrainOptions& o, const std::string& resolved) {
+// The files of a run. They appear with its first result, and only then are those of an earlier run put aside: a run
+// that fails before has harmed nothing.
+class RunFolder {
+ public:
+  RunFolder(const TrainOptions& o, std::string resolved, const Dataset& dataset, std::int64_t first)
+      : out_(o.out), resume_(o.resume), resolved_(std::move(resolved)), dataset_(dataset), first_(first) {
+    make_folder(out_);
+    lock_.emplace(out_);
+    // That it can be written to is found out before the work.
+    const AtomicFile probe("train", (out_ / "config.toml").string());
+  }
+
+  void begin() {
+    if (metrics_) return;
+    if (!lies_in(resume_, out_))
+      if (const fs::path aside = put_aside_earlier_run(out_); !aside.empty())
+        fmt::print(stderr, "{} holds an earlier run; its files are in {} now\n", out_.string(), aside.string());
+    AtomicFile config("train", (out_ / "config.toml").string());
+    config.write(resolved_);
+    config.commit();
+    metrics_.emplace(out_ / "metrics.jsonl", first_);
+    bad_.emplace(out_ / "bad_videos.jsonl", dataset_, first_);
+  }
+  /// One that begin() would put aside, and a run that has come to nothing should not.
+  [[nodiscard]] bool holds_another_run() const {
+    return !metrics_ && !lies_in(resume_, out_) && fs::exists(fs::symlink_status(out_ / "last.safetensors"));
+  }
+  /// After begin().
+  [[nodiscard]] IterationLog& metrics() { return *metrics_; }
+  [[nodiscard]] BadVideos& bad() { return *bad_; }
+  [[nodiscard]] std::string file(const char* name) const { return (out_ / name).string(); }
+
+ private:
+  fs::path out_, resume_;
+  std::string resolved_;
+  const Dataset& dataset_;
+  std::int64_t first_;
+  std::optional<FolderLock> lock_;
+  std::optional<IterationLog> metrics_;
+  std::optional<BadVideos> bad_;
+};
+
+// A value that is not finite ends the run; the state before it is kept beside the last checkpoint.
+[[noreturn]] void not_finite(const NonFiniteError& error, Trainer& trainer, const std::string& path,
+                             bool worth_keeping) {
+  std::string kept;
+  if (worth_keeping) try {
+      trainer.save(path);
+      kept = fmt::format("; the state before it is in {}", path);
+    } catch (const NonFiniteError&) {
+      kept = "; the parameters themselves are not finite";
+    }
+  const std::string message = fmt::format(
+      "{}; a lower --lr or --inner-lr, a longer --warmup or --clip-grad keeps steps shorter{}", error.what(), kept);
+  throw NonFiniteError(message);
+}
+
+int train(CLI::App& command, TrainOptions& o) {
   const Dataset dataset = load(o.dataset, Subset::train);
   Backend& backend = open(o.device, o.config.dtype);
-  if (o.dry_run) return dry_run(o, dataset, backend);
+  const auto videos = std::ssize(dataset.videos);
+  const auto own_memory = backend.free_memory();
+  resolve_train_options(command, o, {videos, own_memory.value_or(host_memory().total), own_memory.has_value()});
+  if (o.dry_run) return dry_run(o, videos, backend);
+  const std::string resolved = saved_settings(command);
+  const std::vector<std::string> doubts = doubtful_settings(command, o);
+  if (!o.force && DryDevice::in_this_build()) expect_memory(o, videos, backend, forecast_memory(o.config, videos));
   Trainer trainer(o.config, clips_of(dataset), backend, o.resume);
-  if (!o.init.empty()) start_from(trainer, o);
-  const fs::path out(o.out);
-  make_folder(out);
-  const FolderLock lock(out);
-  if (!lies_in(o.resume, out))
-    if (const fs::path aside = put_aside_earlier_run(out); !aside.empty())
-      fmt::print(stderr, "{} holds an earlier run; its files are in {} now\n", out.string(), aside.string());
-  const std::string last = (out / "last.safetensors").string();
-  AtomicFile saved_config("train", (out / "config.toml").string());
-  saved_config.write(resolved);
-  saved_config.commit();
+  // A run that goes on may have its settings, --init among them, from its own config.toml.
+  if (!o.init.empty() && o.resume.empty()) start_from(trainer, o);
   const std::int64_t first = trainer.iteration();
-  IterationLog metrics(out / "metrics.jsonl", first);
-  BadVideos bad(out / "bad_videos.jsonl", dataset, first);
+  RunFolder folder(o, resolved, dataset, first);
+  if (first >= o.config.iterations && !o.resume.empty()) {
+    fmt::print(stderr, "nothing was left to train: {} has {} iterations, --iterations says {}\n", o.resume, first,
+               o.config.iterations);
+    return ok;
+  }
+  const std::string last = folder.file("last.safetensors");
   fmt::print("{}\n", resolved);
-  fmt::print("{} videos of {} classes, device {}{}, {} parameters\n", dataset.videos.size(), dataset.classes.size(),
-             backend.name(), backend.detail().empty() ? "" : " (" + backend.detail() + ")", [&] {
+  fmt::print("{} videos of {} classes, preset {}, device {}{}, {} parameters\n", videos, dataset.classes.size(),
+             o.preset, backend.name(), backend.detail().empty() ? "" : " (" + backend.detail() + ")", [&] {
                std::int64_t n = 0;
                for (const Tensor& t : trainer.state().theta) n += t.numel();
                return n;
              }());
   std::fflush(stdout);  // before the progress, also where stdout is a file
+  for (const std::string& doubt : doubts) fmt::print(stderr, "warning: {}\n", doubt);
 
-  Progress progress("train", o.config.iterations, trainer.iteration());
+  Progress progress("train", o.config.iterations, first);
   const InterruptGuard interrupt;
   ProfileWindow profiler(backend, o.profile);
-  std::optional<IterationMetrics> latest;
+  TrainStatus status(videos, o.config.loader.batch);
+  TrainingWatch watch;
+  double longest = 0, curvature_seconds = 0, seconds = 0;
+  bool shortened = false;
   while (trainer.iteration() < o.config.iterations) {
+    IterationMetrics now;
     try {
       interrupt.throw_if_requested();
+      if (longest > 0) interrupt.step_takes(longest);
       profiler.before(trainer.iteration());
-      latest = trainer.step([&] { interrupt.throw_if_requested(); });
+      now = trainer.step([&] { interrupt.throw_if_requested(); });
     } catch (const Interrupted&) {
+      folder.begin();
       trainer.save(last);
       progress.finish();
       fmt::print(stderr, "interrupted after {} iterations; go on with --resume {}\n", trainer.iteration(), last);
       end_soon();
       return interrupted;
+    } catch (const NonFiniteError& error) {
+      not_finite(error, trainer, folder.file(last_finite), trainer.iteration() > first);
     } catch (const DataError& error) {
-      bad.list(trainer);
+      if (trainer.iteration() == first && (trainer.bad_videos().empty() || folder.holds_another_run())) throw;
+      folder.begin();
+      folder.bad().list(trainer);
       if (trainer.iteration() > first) trainer.save(last);
-      if (bad.found() == 0) throw;
+      if (folder.bad().found() == 0) throw;
       progress.finish();
-      const std::string message = fmt::format("{}; all of them: {}", error.what(), bad.path());
+      const std::string message = fmt::format("{}; all of them: {}", error.what(), folder.bad().path());
       throw DataError(message);
     }
-    metrics.write(to_json(*latest));
-    if (latest->bad_videos > bad.found()) bad.list(trainer);
-    progress.update(trainer.iteration(), losses(*latest));
+    folder.begin();
+    folder.metrics().write(to_json(now));
+    if (now.bad_videos > folder.bad().found()) folder.bad().list(trainer);
+    status.add(now);
+    seconds += now.seconds;
+    longest = longest == 0 ? now.seconds : std::max(now.seconds, 0.9 * longest);
+    if (now.curvature) curvature_seconds += now.curvature->seconds;
+    for (const TrainingWarning& warning : watch.look(now)) progress.note(text_of(warning));
+    if (now.shortened_clips > 0 && !shortened)
+      progress.note(
+          fmt::format("warning: {} of {} clips of iteration {} have a smaller stride than {}, as their videos are "
+                      "short; the speed that a clip shows depends on its video's length then",
+                      now.shortened_clips, 2 * o.config.loader.batch, now.iteration, o.config.loader.clip.stride));
+    shortened = shortened || now.shortened_clips > 0;
+    progress.update(trainer.iteration(), status.line());
     if (trainer.iteration() % o.checkpoint_every == 0) trainer.save(last);
   }
   profiler.stop();
   progress.finish();
   trainer.save(last);
-  if (bad.found() > 0)
-    fmt::print(stderr, "{} of {} videos cannot be used, and others took their places; {} lists them\n", bad.found(),
-               dataset.videos.size(), bad.path());
-  if (latest)
-    fmt::print("{} iterations: {}\n", trainer.iteration(), losses(*latest));
-  else
-    fmt::print(stderr, "nothing was left to train: {} has {} iterations, --iterations says {}\n", o.resume,
-               trainer.iteration(), o.config.iterations);
+  if (folder.bad().found() > 0)
+    fmt::print(stderr, "{} of {} videos cannot be used, and others took their places; {} lists them\n",
+               folder.bad().found(), videos, folder.bad().path());
+  fmt::print("{} iterations, {:.4g} epochs in {}: {}\n", trainer.iteration(),
+             static_cast<double>(trainer.iteration() * o.config.loader.batch) / static_cast<double>(videos),
+             clock_time(seconds), status.learned());
+  if (curvature_seconds > 0)
+    fmt::print("curvature: {:.3g}% of the time, every {} iterations; alpha1 is {:.4g} now\n",
+               100 * curvature_seconds / seconds, o.config.curvature.every, trainer.inner_lr());
   fmt::print("{} kernels ran on {}; checkpoint {}\n", backend.kernel_calls(), backend.name(), last);
-  return 0;
+  fmt::print("next: mcn evaluate --data {} --checkpoint {}\n", o.dataset.root, last);
+  return ok;
 }
 
 }  // namespace
@@ -302,7 +436,7 @@ void add_train(CLI::App& app) {
   add_train_options(*command, *options);
   set_action(*command, [command, options] {
     complete_train_options(*command, *options);
-    return train(*options, command->config_to_str(true, false));
+    return train(*command, *options);
   });
 }
 

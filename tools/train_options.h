@@ -3,7 +3,9 @@
 
 #include <CLI/CLI.hpp>
 #include <optional>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "meta/trainer.h"
 #include "tools/dataset_options.h"
@@ -16,15 +18,37 @@ struct ProfileSteps {
   std::int64_t first = 0, last = 0;
 };
 
+/// A part of training: so many iterations, or a share of all of them.
+struct IterationsOrShare {
+  double amount = 0;
+  bool percent = false;
+
+  [[nodiscard]] std::int64_t of(std::int64_t iterations) const;
+  [[nodiscard]] std::string text() const;
+};
+
+/// "200" or "5%"; nothing for another text, a negative number or a share above 100%.
+std::optional<IterationsOrShare> parse_iterations_or_share(const std::string& text);
+
 struct TrainOptions {
   TrainConfig config;
+  IterationsOrShare warmup{5, true}, first_order_for;
+  std::int64_t epochs = 0;  ///< 0: iterations are given
   DeviceOptions device;
   DatasetConfig dataset;
-  std::string config_file, out, resume, init;
+  std::string config_file, out, resume, init, preset = "auto";
   bool strict = true;  ///< whether `init` must have just what the network needs
   std::int64_t checkpoint_every = 100;
+  std::set<std::string> chosen;  ///< options of the command line
   std::optional<ProfileSteps> profile;
-  bool dry_run = false;
+  bool dry_run = false, force = false;
+};
+
+/// What settings are chosen by.
+struct RunFacts {
+  std::int64_t videos = 0;  ///< of the training set
+  std::size_t memory = 0;   ///< bytes, of the device; without a GPU of the machine
+  bool gpu = false;
 };
 
 /// Adds every option to a command; values land in `options`, which must outlive the parse.
@@ -35,5 +59,18 @@ void add_train_options(CLI::App& command, TrainOptions& options);
 /// read, and as detect_format; UsageError, naming file and key, for a key that is no option or a value that the option
 /// refuses, or that could not be read again from the settings that a run saves.
 void complete_train_options(CLI::App& command, TrainOptions& options);
+
+/// The settings in effect as a run saves them: without the checkpoint that it went on from and without the folder of
+/// frame indices, which are this run's and this machine's.
+std::string saved_settings(CLI::App& command);
+
+/// A line for each setting that has no effect, or hardly the one that was meant, where the user chose it.
+std::vector<std::string> doubtful_settings(const CLI::App& command, const TrainOptions& options);
+
+/// Settles what depends on the data set, the machine or other settings, also in what the command prints and saves: the
+/// preset's settings for what is not set; epochs become iterations, and shares of training numbers of iterations (where
+/// they stay shares); the resize follows the crop; the bank draws no more than there are videos. UsageError for more
+/// epochs than can be counted.
+void resolve_train_options(CLI::App& command, TrainOptions& options, const RunFacts& facts);
 
 }  // namespace mcn

@@ -98,6 +98,16 @@ TEST_CASE("a batch has different videos, their labels and two different views", 
   CHECK(epoch.size() == 6);  // two batches of one permutation share no video
 }
 
+TEST_CASE("clips whose stride shrinks because their video is short are counted", "[loader]") {
+  const TemporaryFolder folder;
+  const Dataset d = make_videos(folder, 4);
+  LoaderConfig c = small_config();
+  c.clip = {4, 3};  // 10 of the videos' 12 frames
+  CHECK(take(d, c, 1).front().shortened_clips == 0);
+  c.clip = {4, 4};  // 13 frames
+  CHECK(take(d, c, 1).front().shortened_clips == 6);  // two views of three videos
+}
+
 TEST_CASE("epochs are permutations that differ", "[loader]") {
   std::set<std::vector<std::int64_t>> orders;
   for (std::int64_t epoch = 0; epoch < 5; ++epoch) {

@@ -75,7 +75,8 @@ struct Problem {
 double outer_objective(const Problem& p, const Tensors& theta, const MamlConfig& config) {
   Tensors adapted = theta;
   for (int k = 0; k < config.inner_steps; ++k)
-    adapted = moved(adapted, -config.inner_lr, gradient_tape(adapted, p.loss(0), After::release).gradient);
+    adapted = moved(adapted, -config.inner_lr,
+                    inner_part(gradient_tape(adapted, p.loss(0), After::release).gradient, config.inner));
   const double query = p.value(1, adapted);
   return config.objective == OuterObjective::query ? query : p.value(0, theta) + config.beta * query;
 }
@@ -108,6 +109,9 @@ TEST_CASE("meta-gradients for K = 0 to 3 agree with central differences") {
   config.inner_lr = 0.002;
   config.objective = objective;
   config.beta = 1.5;
+  const bool heads_alone = GENERATE(false, true);
+  if (heads_alone)
+    for (const ParameterSpec& spec : p.model.parameters()) config.inner.push_back(spec.name.starts_with("fc"));
   const MetaGradient meta = meta_gradient(p.theta, p.loss(0), p.loss(1), config);
   const Tensors u = random_like(p.theta, 4);
   const auto objective_at = [&](double h) { return outer_objective(p, moved(p.theta, h, u), config); };

@@ -86,6 +86,119 @@ TEST_CASE("every method and bank trains, and reports what it does") {
   CHECK(before.back() != after.back());
 }
 
+TEST_CASE("a gradient that is too long is scaled down to --clip-grad, and reported as it was") {
+  TrainConfig c = small_config();
+  c.dtype = DType::f64;
+  c.optimizer.weight_decay = 0;
+  Backend& backend = open_device("cpu");
+  Trainer plain(c, videos(), backend);
+  const double norm = plain.step().gradient_norm;
+  // The first step of SGD is the gradient times the rate.
+  const auto moved = [&](double clip) {
+    c.clip_grad = clip;
+    Trainer trainer(c, videos(), backend);
+    Tensors update;
+    for (const Tensor& t : trainer.state().theta) update.push_back(t.clone());
+    CHECK(trainer.step().gradient_norm == norm);
+    axpy(-1, trainer.state().theta, update);
+    return std::sqrt(dot(update, update)) / c.optimizer.lr;
+  };
+  CHECK(std::abs(moved(0) - norm) <= 1e-9 * norm);
+  CHECK(std::abs(moved(0.25) - 0.25) <= 1e-9);
+  CHECK(std::abs(moved(2 * norm) - norm) <= 1e-9 * norm);
+  c.clip_grad = -1;
+  CHECK_THROWS_AS(Trainer(c, videos(), backend), UsageError);
+}
+
+TEST_CASE("alpha1 follows the curvature at its interval, and the metrics say what the inner step did") {
+  TrainConfig c = small_config();
+  c.curvature = {2, 3, true};
+  c.first_order_iterations = 1;
+  Trainer trainer(c, videos(), open_device("cpu"));
+  double rate = 0;
+  for (int i = 0; i < 4; ++i) {
+    const IterationMetrics m = trainer.step();
+    REQUIRE(m.inner);
+    REQUIRE(m.curvature.has_value() == (i % 2 == 0));
+    if (m.curvature) {
+      rate = std::min(1.0, 0.5 / std::abs(m.curvature->eigenvalue));
+      CHECK(m.curvature->query_loss_at_theta != m.query_loss);
+      CHECK(std::abs(m.curvature->query_loss_at_theta - m.query_loss) <= 0.5 * m.query_loss);
+    }
+    CHECK(m.inner->inner_lr == rate);
+    CHECK(m.inner->order == (i == 0 ? 1 : 2));
+    CHECK((m.inner->hessian_term_norm > 0) == (i > 0));
+    // |alpha1 H g| <= |g| / 2 where the eigenvalue is exact: a turn of at most 30 degrees.
+    CHECK(m.inner->cosine >= (i == 0 ? 1 - 1e-6 : 0.7));
+    CHECK(m.query_accuracies.top1_chance == 0.25);
+    CHECK(m.support_accuracies.has_value());
+    CHECK(m.updates.size() == 6);
+  }
+  c.curvature.every = 0;
+  CHECK_THROWS_AS(Trainer(c, videos(), open_device("cpu")), UsageError);
+}
+
+TEST_CASE("a curvature that has grown is measured again before its time") {
+  TrainConfig c = small_config();
+  c.curvature = {8, 3, true};
+  c.optimizer.lr = 0;
+  Trainer trainer(c, videos(), open_device("cpu"));
+  const IterationMetrics before = trainer.step();
+  // Batch norm takes out a convolution's scale: the loss stays, and the curvature grows by the scale's inverse square.
+  for (const Tensor& t : trainer.state().theta)
+    if (t.shape().rank() == 5) t.backend().scale(0.1, t, t);
+  const IterationMetrics grown = trainer.step();
+  CHECK_FALSE(grown.curvature);
+  CHECK(grown.inner->cosine < 0.7);
+  const IterationMetrics again = trainer.step();  // a quarter of the interval after the first
+  REQUIRE(again.curvature);
+  CHECK(again.curvature->eigenvalue > 10 * before.curvature->eigenvalue);
+  CHECK(again.inner->inner_lr < 0.1 * before.inner->inner_lr);
+}
+
+TEST_CASE("a run whose alpha1 follows the curvature is resumed to the bit") {
+  TrainConfig c = small_config();
+  c.curvature = {3, 2, true};
+  c.first_order_iterations = 3;
+  c.clip_grad = 1;
+  c.inner_parameters = GENERATE(InnerParameters::all, InnerParameters::layer4_and_heads);
+  const test::TemporaryFolder folder;
+  const std::string path = folder.file("checkpoint.safetensors");
+  Backend& backend = open_device("cpu");
+  Trainer whole(c, videos(), backend);
+  for (int i = 0; i < 5; ++i) whole.step();
+  {
+    Trainer first(c, videos(), backend);
+    for (int i = 0; i < 2; ++i) first.step();
+    first.save(path);
+  }
+  Trainer second(c, videos(), backend, path);
+  for (int i = 0; i < 3; ++i) second.step();
+  CHECK(values(second) == values(whole));
+}
+
+TEST_CASE("a CUDA graph is captured again where alpha1 or the order changes", "[slow]") {
+  TrainConfig c = small_config();
+  c.model.backbone.width = 0.04;
+  c.loader.augment.size = 16;
+  c.loader.batch = 4;
+  c.bank.kind = BankKind::none;
+  c.curvature = {3, 1, true};
+  c.first_order_iterations = 5;
+  Backend& backend = open_device("simt");
+  Trainer plain(c, videos(), backend);
+  c.cuda_graph = true;
+  Trainer graph(c, videos(), backend);
+  for (int i = 0; i < 8; ++i) {
+    INFO("iteration " << i);
+    const IterationMetrics a = plain.step();
+    const IterationMetrics b = graph.step();
+    CHECK(a.query_loss == b.query_loss);
+    CHECK(a.inner->cosine == b.inner->cosine);
+    CHECK(values(plain) == values(graph));
+  }
+}
+
 TEST_CASE("running statistics learn from the first pass over S alone") {
   // More inner steps, second order and recomputed tapes add passes; none of them may be seen.
   Backend& backend = open_device("cpu");

@@ -38,4 +38,28 @@ TEST_CASE("a value that is not finite under bf16 exits with 5 and leaves the las
   CHECK(train({"--iterations", "2", "--resume", last}).exit_code == 0);
 }
 
+TEST_CASE("steps that are too long are warned of by group, and the last finite state is kept beside a hint") {
+  const test::TemporaryFolder folder;
+  const std::string data = folder.file("data"), run = folder.file("run"), kept = run + "/last-finite.safetensors";
+  REQUIRE(mcn_command({"synth", "--out", data, "--classes", "2", "--train", "4", "--test", "1", "--frames", "8",
+                       "--height", "32", "--width", "32"})
+              .exit_code == 0);
+  const std::vector<std::string> small{"train", "--data",   data, "--width",  "0.07", "--size",      "16", "--batch",
+                                       "4",     "--frames", "4",  "--stride", "1",    "--optimizer", "sgd"};
+  const auto train = [&](const std::string& out, const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = small;
+    arguments.insert(arguments.end(), {"--out", out});
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return mcn_command(arguments);
+  };
+  const auto diverged = train(run, {"--lr", "1e6", "--inner-lr", "1e6", "--warmup", "0", "--iterations", "50"});
+  INFO(diverged.err);
+  CHECK(diverged.exit_code == 5);
+  CHECK(diverged.err.find("warning: iteration 0 moved stem by ") != std::string::npos);
+  CHECK(diverged.err.find("a lower --lr") != std::string::npos);
+  CHECK(diverged.err.find("the state before it is in " + kept) != std::string::npos);
+  const auto again = train(folder.file("again"), {"--resume", kept, "--inner-lr", "auto", "--iterations", "1"});
+  CHECK(again.err.find("nothing was left to train") != std::string::npos);  // it can be read
+}
+
 }  // namespace mcn

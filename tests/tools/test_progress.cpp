@@ -36,6 +36,19 @@ TEST_CASE("a bar fills up and never wraps") {
   }
 }
 
+TEST_CASE("the pace is that of the last reports, not of the whole work") {
+  Pace pace;
+  CHECK(std::isnan(pace.per_second()));
+  pace.report(0, 5);
+  CHECK(std::isnan(pace.per_second()));
+  pace.report(100, 6);
+  CHECK(pace.per_second() == 0.01);
+  for (int i = 1; i <= 20; ++i) pace.report(100 + 10 * i, 6 + i);  // ten times as fast
+  CHECK(pace.per_second() == 0.1);
+  for (int i = 1; i <= 100; ++i) pace.report(300 + 0.5 * i, 26 + i);  // all of the last minute count
+  CHECK(std::abs(pace.per_second() - 101.0 / 60) <= 1e-12);
+}
+
 TEST_CASE("shares beyond all and of nothing stay in range") {
   CHECK(progress_line("x", 9, 4, 0, "", 100).find("100%") != std::string::npos);
   CHECK(progress_line("x", 0, 0, 0, "", 100).find("100%") != std::string::npos);

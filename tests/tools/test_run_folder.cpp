@@ -76,6 +76,40 @@ TEST_CASE("a second run in the same folder puts the first one aside, a resumed o
   fs::current_path("/");
 }
 
+TEST_CASE("a run that fails before its first result leaves the earlier one where it is") {
+  const test::TemporaryFolder folder;
+  const std::string data = small_videos(folder), run = folder.file("run");
+  REQUIRE(mcn_command(training(data, run, {"--iterations", "1"})).exit_code == 0);
+  const std::string saved = read_file(run + "/last.safetensors");
+  CHECK(mcn_command(training(data, run, {"--frames", "64"})).exit_code == 3);  // the videos are shorter
+  CHECK(mcn_command(training(data, run, {"--inner-lr", "1e300"})).exit_code == 5);
+  CHECK(read_file(run + "/last.safetensors") == saved);
+  CHECK_FALSE(std::filesystem::exists(run + "/earlier-1"));
+}
+
+TEST_CASE("a run that cannot fit into memory is refused before any work, and writes nothing") {
+  const test::TemporaryFolder folder;
+  const std::string data = small_videos(folder), run = folder.file("run");
+  const auto refused = mcn_command({"train", "--data", data, "--out", run, "--preset", "ucf101", "--size", "4000",
+                                    "--batch", "4", "--inner-steps", "3"});
+  INFO(refused.err);
+  CHECK(refused.exit_code == 4);
+  CHECK(one_line_error(refused, "memory", {"GiB", "available", "--force"}));
+  CHECK_FALSE(std::filesystem::exists(run));
+}
+
+TEST_CASE("the first interrupt is answered at once, and the run goes on from its checkpoint") {
+  const test::TemporaryFolder folder;
+  const std::string data = small_videos(folder), run = folder.file("run");
+  test::Command training_run(training(data, run, {"--iterations", "1000000"}));
+  REQUIRE(training_run.wait_for_error_text("train:"));
+  training_run.send(SIGINT);
+  const auto result = training_run.wait();
+  CHECK(result.exit_code == 130);
+  CHECK(result.err.find("stopping after this iteration (about ") != std::string::npos);
+  CHECK(result.err.find("go on with --resume " + run + "/last.safetensors") != std::string::npos);
+}
+
 TEST_CASE("a resumed run keeps the whole lines of the metrics before it, and replaces the file at once") {
   const test::TemporaryFolder folder;
   const std::string data = small_videos(folder), run = folder.file("run"), metrics = run + "/metrics.jsonl";

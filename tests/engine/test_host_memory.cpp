@@ -1,0 +1,70 @@
+// The machine's memory and the limits of control groups, from files as Linux writes them.
+#include <filesystem>
+#include <fstream>
+
+#include "engine/host_memory.h"
+#include "kernels/error.h"
+#include "tests/catch.h"
+#include "tests/temporary_folder.h"
+
+namespace mcn {
+namespace {
+
+constexpr std::size_t mib = std::size_t{1} << 20;
+
+struct Machine {
+  Machine() { put("proc/meminfo", "MemTotal:       8388608 kB\nMemFree:  1 kB\nMemAvailable:   4194304 kB\n"); }
+  void put(const std::string& name, const std::string& text) const {
+    const std::filesystem::path path = folder.file(name);
+    std::filesystem::create_directories(path.parent_path());
+    std::ofstream(path) << text;
+  }
+  [[nodiscard]] HostMemory memory() const { return host_memory(folder.file("")); }
+
+  test::TemporaryFolder folder;
+};
+
+}  // namespace
+
+TEST_CASE("without limits the machine's memory is all there is") {
+  const Machine machine;
+  CHECK(machine.memory().total == 8192 * mib);
+  CHECK(machine.memory().available == 4096 * mib);
+  machine.put("proc/self/cgroup", "0::/a\n");
+  machine.put("sys/fs/cgroup/a/memory.max", "max\n");
+  machine.put("sys/fs/cgroup/a/memory.current", "104857600\n");
+  CHECK(machine.memory().available == 4096 * mib);
+}
+
+TEST_CASE("the tightest limit of a group and those above it counts, and its page cache is available") {
+  const Machine machine;
+  machine.put("proc/self/cgroup", "0::/job/step\n");
+  machine.put("sys/fs/cgroup/job/step/memory.max", "2147483648\n");
+  machine.put("sys/fs/cgroup/job/step/memory.current", "1073741824\n");
+  machine.put("sys/fs/cgroup/job/step/memory.stat", "anon 5\ninactive_file 536870912\nactive_file 7\n");
+  CHECK(machine.memory().total == 2048 * mib);
+  CHECK(machine.memory().available == 1536 * mib);
+  machine.put("sys/fs/cgroup/job/memory.max", "1073741824\n");
+  machine.put("sys/fs/cgroup/job/memory.current", "2147483648\n");
+  CHECK(machine.memory().total == 1024 * mib);
+  CHECK(machine.memory().available == 0);
+}
+
+TEST_CASE("version 1 of control groups, in a container that does not see its group's path") {
+  const Machine machine;
+  machine.put("proc/self/cgroup", "5:devices:/x\n4:cpu,memory:/host/path\n0::/\n");
+  machine.put("sys/fs/cgroup/memory/memory.limit_in_bytes", "1073741824\n");
+  machine.put("sys/fs/cgroup/memory/memory.usage_in_bytes", "805306368\n");
+  machine.put("sys/fs/cgroup/memory/memory.stat", "inactive_file 1\ntotal_inactive_file 268435456\n");
+  CHECK(machine.memory().total == 1024 * mib);
+  CHECK(machine.memory().available == 512 * mib);
+}
+
+TEST_CASE("a machine that does not say how much memory it has is an error") {
+  const test::TemporaryFolder folder;
+  CHECK_THROWS_AS(host_memory(folder.file("")), DeviceError);
+  CHECK(host_memory().available > 0);
+  CHECK(host_memory().total >= host_memory().available);
+}
+
+}  // namespace mcn
