@@ -352,8 +352,9 @@ int train(CLI::App& command, TrainOptions& o) {
   }
   const std::string last = folder.file("last.safetensors");
   fmt::print("{}\n", resolved);
-  fmt::print("{} videos of {} classes, preset {}, device {}{}, {} parameters\n", videos, dataset.classes.size(),
-             o.preset, backend.name(), backend.detail().empty() ? "" : " (" + backend.detail() + ")", [&] {
+  fmt::print("{} videos{}, preset {}, device {}{}, {} parameters\n", videos,
+             dataset.classes.empty() ? "" : fmt::format(" of {} classes", dataset.classes.size()), o.preset,
+             backend.name(), backend.detail().empty() ? "" : " (" + backend.detail() + ")", [&] {
                std::int64_t n = 0;
                for (const Tensor& t : trainer.state().theta) n += t.numel();
                return n;
