@@ -119,7 +119,9 @@ void add_optimizer(CLI::App& command, TrainOptions& o) {
       ->delimiter(',')
       ->default_str("");
   command.add_option("--gamma", c.optimizer.gamma, "multistep: factor of a drop");
-  command.add_option("--iterations", c.iterations, "outer updates in all")->check(positive_number());
+  command.add_option("--iterations", c.iterations, "outer updates in all; by default the preset's")
+      ->check(positive_number())
+      ->default_str("");
   command
       .add_option("--epochs", o.epochs,
                   "the same as epochs, each of videos / batch iterations rounded up; in the place of --iterations")
@@ -274,9 +276,10 @@ void add_train_options(CLI::App& command, TrainOptions& o) {
   std::vector<std::string> presets = preset_names();
   presets.insert(presets.begin(), "auto");
   command
-      .add_option("--preset", o.preset,
-                  "settings for a kind of data and machine; any other setting wins; auto: by the number of videos and "
-                  "the device's memory")
+      .add_option(
+          "--preset", o.preset,
+          "settings for a kind of data and machine, in the place of the defaults below; any setting that is given "
+          "wins; auto: by the number of videos and the device's memory")
       ->check(CLI::IsMember(presets));
   add_dataset_options(command, o.dataset, false);
   command
