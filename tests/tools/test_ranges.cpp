@@ -79,6 +79,8 @@ TEST_CASE("an NVTX profiler sees a training run's ranges nested as documented") 
                                          "2",
                                          "--bank",
                                          "none",
+                                         "--first-order-for",
+                                         "0",
                                          "--profile-steps",
                                          "1:3"},
                                         {{"NVTX_INJECTION64_PATH", MCN_NVTX_INJECTION}, {"MCN_NVTX_LOG", log}});
