@@ -104,7 +104,7 @@ TEST_CASE("clips whose stride shrinks because their video is short are counted",
   LoaderConfig c = small_config();
   c.clip = {4, 3};  // 10 of the videos' 12 frames
   CHECK(take(d, c, 1).front().shortened_clips == 0);
-  c.clip = {4, 4};  // 13 frames
+  c.clip = {4, 4};                                    // 13 frames
   CHECK(take(d, c, 1).front().shortened_clips == 6);  // two views of three videos
 }
 
