@@ -401,6 +401,7 @@ int train(CLI::App& command, TrainOptions& o) {
     status.add(now);
     seconds += now.seconds;
     longest = longest == 0 ? now.seconds : std::max(now.seconds, 0.9 * longest);
+    interrupt.step_takes(longest);  // also for a signal that comes before the next one begins
     if (now.curvature) curvature_seconds += now.curvature->seconds;
     for (const TrainingWarning& warning : watch.look(now)) progress.note(text_of(warning));
     if (now.shortened_clips > 0 && !shortened)
