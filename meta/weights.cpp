@@ -154,7 +154,7 @@ VideoResNetConfig infer_backbone(const Weights& weights) {
   for (const int digits : {1, 4, 20, 100, 1000})
     for (int i = 1; i <= 16 * digits; ++i)
       for (const std::string& arch : video_resnet_archs()) {
-        const VideoResNetConfig config{arch, static_cast<double>(i) / digits, 0};
+        VideoResNetConfig config{arch, static_cast<double>(i) / digits, 0};
         if (fits(weights.tensors, config)) return config;
       }
   fail<DataError>(prefix_of_errors, "{}: its shapes fit none of {} at any width; {} is {}", weights.path,

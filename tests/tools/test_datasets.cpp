@@ -155,10 +155,16 @@ TEST_CASE("a format that files do not show is asked for, and a wrong one is a us
   CHECK(one_line_error(both, "dataset", {"ucf101 and list"}));
   fs::remove(set.root + "/train.txt");
   fs::remove_all(set.root + "/ucfTrainTestlist");
+  CHECK_FALSE(fs::exists(set.folder.file("run")));
+  const auto folders = run({});
+  CHECK(folders.exit_code == 0);
+  CHECK(folders.err.find("class folders and no lists: every fifth video of a class is for testing") !=
+        std::string::npos);
+  for (const auto& entry : fs::directory_iterator(set.root)) fs::remove_all(entry.path());
+  test::write_file(set.root + "/notes.txt", "no videos");
   const auto none = run({});
   CHECK(none.exit_code == 3);
   CHECK(one_line_error(none, "dataset", {set.root, "classInd.txt", "train.csv"}));
-  CHECK_FALSE(fs::exists(set.folder.file("run")));
 }
 
 TEST_CASE("what Kinetics has lost is left out of training, and said") {
