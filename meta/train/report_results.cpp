@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "meta/train/report.h"
+#include "meta/train/report_charts.h"
 
 namespace mcn {
 namespace {
@@ -143,19 +144,12 @@ std::string epochs_html(const json& epochs, json& charts) {
       }
     if (x.empty()) continue;
     spoken += fmt::format("; {} {}", label, percent(100 * y.back().get<double>()));
-    legend += fmt::format(
-        "<li><svg width=\"22\" height=\"8\" aria-hidden=\"true\"><line x1=\"1\" x2=\"21\" y1=\"4\" y2=\"4\" "
-        "stroke=\"var(--c{})\" stroke-width=\"2.5\"/></svg>{}</li>",
-        color, label);
-    series.push_back({{"label", label}, {"color", color++}, {"dash", 0}, {"x", x}, {"y", y}});
+    legend += legend_entry(label, color);
+    series.push_back({{"label", label}, {"color", color++}, {"x", x}, {"y", y}});
   }
   if (series.empty()) return {};
-  charts.push_back({{"x", "epoch"},
-                    {"percent", true},
-                    {"log", false},
-                    {"exact", true},
-                    {"levels", json::array()},
-                    {"series", series}});
+  charts.push_back(
+      {{"x", "epoch"}, {"percent", true}, {"log", 0}, {"exact", true}, {"levels", json::array()}, {"series", series}});
   return fmt::format(
       "<div class=\"charts\"><figure><figcaption>Accuracy by epoch</figcaption><ul class=\"legend\">{}</ul>"
       "<div class=\"plot\" role=\"img\" tabindex=\"0\" aria-label=\"Accuracy by epoch; "
