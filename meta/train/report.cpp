@@ -61,13 +61,14 @@ std::string summary_table(std::span<const RunLog> runs, const std::vector<std::s
     const std::string planned = run.setting("iterations");
     rows += fmt::format(
         "<tr><th "
-        "scope=\"row\">{}</th><td>{}</td><td>{:.0f}{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>"
+        "scope=\"row\">{}</th><td>{}</td><td>{}{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>"
         "<td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
-        html_text(names[r]), html_text(run.setting("method")), last, planned.empty() ? "" : " of " + html_text(planned),
-        seconds.y.empty() ? "–" : duration(total), shown(last_of(run, "top1_query"), true), shown(chance, true),
-        shown(last_of(run, "pairs_query"), true), shown(last_of(run, "loss_query")),
-        shown(last_of(run, "gradient_norm")), shown(last_of(run, "outer_cosine")), batch > 0 ? shown(pace) : "–",
-        shown(last_of(run, "waited_share"), true), bad.y.empty() ? "–" : fmt::format("{:.0f}", bad.y.back()));
+        html_text(names[r]), html_text(run.setting("method")), run.curves.empty() ? "–" : fmt::format("{:.0f}", last),
+        planned.empty() ? "" : " of " + html_text(planned), seconds.y.empty() ? "–" : duration(total),
+        shown(last_of(run, "top1_query"), true), shown(chance, true), shown(last_of(run, "pairs_query"), true),
+        shown(last_of(run, "loss_query")), shown(last_of(run, "gradient_norm")), shown(last_of(run, "outer_cosine")),
+        batch > 0 ? shown(pace) : "–", shown(last_of(run, "waited_share"), true),
+        bad.y.empty() ? "–" : fmt::format("{:.0f}", bad.y.back()));
   }
   return fmt::format(
       "<h2>Summary</h2><div class=\"card\"><div class=\"scroll\" tabindex=\"0\" role=\"region\" "
@@ -125,6 +126,21 @@ std::string notes(std::span<const RunLog> runs, const std::vector<std::string>& 
                            items);
 }
 
+// Shown by the script, which they need. Several runs can be left out of the charts one by one.
+std::string controls(const std::vector<std::string>& names) {
+  std::string boxes;
+  for (std::size_t r = 0; names.size() > 1 && r < names.size(); ++r)
+    boxes += fmt::format("<label style=\"color:var(--c{})\"><input type=\"checkbox\" checked>{}</label>\n", r % 8,
+                         html_text(names[r]));
+  return fmt::format(
+      "<div class=\"controls\" hidden><label for=\"smoothing\">Smoothing <input id=\"smoothing\" type=\"range\" "
+      "min=\"0\" max=\"0.98\" step=\"0.02\" value=\"0.8\"><output id=\"smoothing-value\" "
+      "for=\"smoothing\">0.80</output></label>\n{}</div>\n<noscript><p class=\"soft\">The curves need JavaScript; "
+      "their values are "
+      "in the tables.</p></noscript>\n",
+      boxes);
+}
+
 // The template with each {{name}} replaced once, in its order: a text that holds such a name stays as it is.
 std::string fill(std::string_view page, const std::vector<std::pair<std::string, std::string>>& values) {
   std::string filled;
@@ -177,15 +193,7 @@ std::string report_page(std::span<const RunLog> runs) {
   const std::string title = runs.size() == 1 ? "Run " + names[0] : fmt::format("{} runs", runs.size());
   std::string body = fmt::format("<header><h1>{}</h1></header>\n<main>\n{}", html_text(title), notes(runs, names));
   body += summary_table(runs, names);
-  // Charts of results come first in the page's order as they do in the script's.
-  if (!data.empty())
-    body +=
-        "<div class=\"controls\" hidden><label for=\"smoothing\">Smoothing <input id=\"smoothing\" type=\"range\" "
-        "min=\"0\" "
-        "max=\"0.98\" step=\"0.02\" value=\"0.8\"></label><output id=\"smoothing-value\" "
-        "for=\"smoothing\">0.80</output>"
-        "</div>\n<noscript><p class=\"soft\">The curves need JavaScript; their values are in the "
-        "tables.</p></noscript>\n";
+  if (!data.empty()) body += controls(names);
   body += sections + results + settings_section(runs, names) + "</main>\n";
   // Nothing in the numbers' texts can end their element.
   std::string numbers_text = data.dump(-1, ' ', false, json::error_handler_t::replace), safe;

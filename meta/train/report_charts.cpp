@@ -66,7 +66,9 @@ std::vector<ChartSpec> known_charts() {
       {"Losses", "Contrastive part", "InfoNCE", both("contrastive"), {}, false, outliers},
       {"Losses",
        "Meta part",
-       "cross-entropy of pairs; who knows nothing has 2 ln 2 (1 - 1/N), N videos being in the set", both("meta"), {},
+       "cross-entropy of pairs; chance is 2 ln 2 (1 - 1/N) with N videos in the set",
+       both("meta"),
+       {},
        false,
        outliers},
       {"Optimization", "Learning rate", "of the outer update", {{"learning_rate", "alpha2"}}, {}, false, 0, true},
@@ -199,7 +201,11 @@ void add_chart(const ChartSpec& chart, std::span<const RunLog> runs, const std::
       const std::string& label = runs.size() == 1 ? chart.lines[l].label : names[r];
       const ThinnedCurve thinned = thin(curve, points_a_curve);
       const std::size_t color = runs.size() == 1 ? l : r;
-      json entry{{"label", label}, {"color", color}, {"x", numbers(thinned.x, "{:.8g}")}, {"y", numbers(thinned.y)}};
+      json entry{{"label", label},
+                 {"run", r},
+                 {"color", color},
+                 {"x", numbers(thinned.x, "{:.8g}")},
+                 {"y", numbers(thinned.y)}};
       if (curve.x.size() > points_a_curve) {
         entry["low"] = numbers(thinned.low);
         entry["high"] = numbers(thinned.high);
