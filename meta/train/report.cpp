@@ -127,11 +127,11 @@ std::string notes(std::span<const RunLog> runs, const std::vector<std::string>& 
 }
 
 // Shown by the script, which they need. Several runs can be left out of the charts one by one.
-std::string controls(const std::vector<std::string>& names) {
+std::string controls(std::span<const RunLog> runs, const std::vector<std::string>& names) {
   std::string boxes;
   for (std::size_t r = 0; names.size() > 1 && r < names.size(); ++r)
-    boxes += fmt::format("<label style=\"color:var(--c{})\"><input type=\"checkbox\" checked>{}</label>\n", r % 8,
-                         html_text(names[r]));
+    boxes += fmt::format("<label style=\"color:var(--c{})\"{}><input type=\"checkbox\" checked>{}</label>\n", r % 8,
+                         runs[r].curves.empty() ? " hidden" : "", html_text(names[r]));
   return fmt::format(
       "<div class=\"controls\" hidden><label for=\"smoothing\">Smoothing <input id=\"smoothing\" type=\"range\" "
       "min=\"0\" max=\"0.98\" step=\"0.02\" value=\"0.8\"><output id=\"smoothing-value\" "
@@ -193,7 +193,7 @@ std::string report_page(std::span<const RunLog> runs) {
   const std::string title = runs.size() == 1 ? "Run " + names[0] : fmt::format("{} runs", runs.size());
   std::string body = fmt::format("<header><h1>{}</h1></header>\n<main>\n{}", html_text(title), notes(runs, names));
   body += summary_table(runs, names);
-  if (!data.empty()) body += controls(names);
+  if (!data.empty()) body += controls(runs, names);
   body += sections + results + settings_section(runs, names) + "</main>\n";
   // Nothing in the numbers' texts can end their element.
   std::string numbers_text = data.dump(-1, ' ', false, json::error_handler_t::replace), safe;
