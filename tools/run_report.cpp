@@ -62,7 +62,7 @@ void add_metrics(EventFile& events, const nlohmann::json& metrics) {
     if (value.is_number()) scalars.push_back({key, value.get<float>()});
     if (!value.is_object()) continue;
     for (const auto& [inner, number] : value.items())
-      if (number.is_number()) scalars.push_back({key + "/" + inner, number.get<float>()});
+      if (number.is_number()) scalars.push_back({fmt::format("{}/{}", key, inner), number.get<float>()});
   }
   events.add(now(), metrics.at("iteration").get<std::int64_t>(), scalars);
 }

@@ -320,7 +320,7 @@ class RunFolder {
   }
   /// The page of the run so far, if one is wanted.
   void report() const {
-    if (report_) write_run_report(out_);
+    if (report_ && metrics_) write_run_report(out_);
   }
   [[nodiscard]] BadVideos& bad() { return *bad_; }
   [[nodiscard]] std::string file(const char* name) const { return (out_ / name).string(); }
@@ -406,6 +406,7 @@ int train(CLI::App& command, TrainOptions& o) {
       end_soon();
       return interrupted;
     } catch (const NonFiniteError& error) {
+      folder.report();
       not_finite(error, trainer, folder.file(last_finite), trainer.iteration() > first);
     } catch (const DataError& error) {
       if (trainer.iteration() == first && (trainer.bad_videos().empty() || folder.holds_another_run())) throw;

@@ -76,7 +76,7 @@ class MetricsReader {
         add(key, x, value);
         continue;
       }
-      for (const auto& [inner, number] : value.items()) add(key + "." + inner, x, number);
+      for (const auto& [inner, number] : value.items()) add(fmt::format("{}.{}", key, inner), x, number);
     }
     return true;
   }

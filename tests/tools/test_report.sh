@@ -69,5 +69,18 @@ for page in one both; do
   done
   echo "$page: $plots charts, $curves curves"
 done
+# A run left out of the charts, smoothing turned off, and a key pressed on the first chart, which shows the last values:
+# 1 - exp(-699 / 300) = .9027.
+sed 's|^</body>|<script>document.querySelectorAll("input[type=checkbox]")[1].click(); const slider = document.getElementById("smoothing");\
+slider.value = 0; slider.dispatchEvent(new Event("input")); const plot = document.querySelector(".plot"); plot.focus();\
+plot.dispatchEvent(new KeyboardEvent("keydown", { key: "End" }));</script></body>|' "$folder/both.html" > "$folder/used.html"
+chromium --dump-dom "file://$folder/used.html" > "$folder/dom"
+curves=$(grep -o '<path class="curve"' "$folder/dom" | wc -l)
+if ! grep -qE 'class="tip" role="status".*iteration 698</b><div><i[^>]*></i>one: 90\.[0-9]%[^<]*</div></div>' "$folder/dom" ||
+  grep -q '<path class="raw"' "$folder/dom" || ((curves != 9)); then
+  echo "expected the first run's values alone, at its end and not smoothed, got $curves curves and"
+  grep -o 'class="tip".*' "$folder/dom" || true
+  exit 1
+fi
 # Light and dark differ.
 ! cmp -s "$shots/one-390-dark.png" "$shots/one-390-light.png"
