@@ -64,16 +64,13 @@ TEST_CASE("train writes a report and event files, and a later run does not mix t
   REQUIRE(mcn_command({"synth", "--out", data, "--classes", "2", "--train", "4", "--test", "1", "--frames", "8",
                        "--height", "32", "--width", "32"})
               .exit_code == 0);
-  const auto arguments_of = [&](const std::vector<std::string>& more) {
+  const auto train = [&](const std::vector<std::string>& more) {
     std::vector<std::string> arguments{"train",       "--data",         data,   "--out",    run,    "--arch",
                                        "r2plus1d_10", "--width",        "0.07", "--size",   "16",   "--batch",
                                        "4",           "--frames",       "4",    "--stride", "1",    "--resize-height",
                                        "18",          "--resize-width", "24",   "--bank",   "none", "--iterations"};
     arguments.insert(arguments.end(), more.begin(), more.end());
-    return arguments;
-  };
-  const auto train = [&](const std::vector<std::string>& more) {
-    const auto result = mcn_command(arguments_of(more));
+    const auto result = mcn_command(arguments);
     INFO(result.err);
     REQUIRE(result.exit_code == 0);
   };
@@ -97,12 +94,6 @@ TEST_CASE("train writes a report and event files, and a later run does not mix t
   CHECK(event_files(run + "/earlier-1").size() == 2);
   CHECK(has(read_file(run + "/earlier-1/report.html"), "3 of 3"));
   CHECK(has(read_file(run + "/report.html"), "1 of 1"));
-
-  // Of a run that came to a value that is not finite, too: its second iteration has parameters of 1e300.
-  const auto blown_up = mcn_command(arguments_of({"5", "--lr", "1e300", "--warmup", "0"}));
-  CHECK(blown_up.exit_code == 5);
-  CHECK(has(read_file(run + "/report.html"), "unfinished: 1 of 5 iterations"));
-  train({"1"});
 
   // A report that cannot be written costs the run nothing.
   fs::remove(run + "/report.html");
