@@ -26,12 +26,16 @@ void write_page(const std::string& prefix, const std::string& path, std::span<co
   file.commit();
 }
 
-void write_run_report(const fs::path& folder) {
+std::string write_run_report(const fs::path& folder) {
   try {
     const RunLog run = read_run(folder.string());
-    if (!run.empty()) write_page("report", (folder / "report.html").string(), std::span(&run, 1));
+    if (run.empty()) return {};
+    std::string path = (folder / "report.html").string();
+    write_page("report", path, std::span(&run, 1));
+    return path;
   } catch (const std::exception& error) {
     fmt::print(stderr, "warning: there is no report: {}\n", error.what());
+    return {};
   }
 }
 

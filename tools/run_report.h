@@ -14,8 +14,9 @@ namespace mcn {
 /// Writes the page of runs, whole or not at all. DataError "[prefix] ..." if it cannot be written.
 void write_page(const std::string& prefix, const std::string& path, std::span<const RunLog> runs);
 
-/// report.html in a run's folder. What prevents it is said on stderr and harms nothing: the run is worth more.
-void write_run_report(const std::filesystem::path& folder);
+/// Writes report.html into a run's folder, and returns its path. What prevents it is said on stderr and harms nothing,
+/// as the run is worth more: then, and for a run without figures, the path is empty.
+std::string write_run_report(const std::filesystem::path& folder);
 
 /// A new event file in a run's folder, named so that TensorBoard reads it after those that are there.
 EventFile open_event_file(const std::filesystem::path& folder, std::int64_t first_iteration);

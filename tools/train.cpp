@@ -318,10 +318,8 @@ class RunFolder {
     metrics_->write(json);
     if (events_) add_metrics(*events_, json);
   }
-  /// The page of the run so far, if one is wanted.
-  void report() const {
-    if (report_ && metrics_) write_run_report(out_);
-  }
+  /// Writes the page of the run so far, if one is wanted; its path, empty without it.
+  std::string report() { return report_ && metrics_ ? write_run_report(out_) : std::string(); }
   [[nodiscard]] BadVideos& bad() { return *bad_; }
   [[nodiscard]] std::string file(const char* name) const { return (out_ / name).string(); }
 
@@ -438,7 +436,7 @@ int train(CLI::App& command, TrainOptions& o) {
   profiler.stop();
   progress.finish();
   trainer.save(last);
-  folder.report();
+  const std::string report = folder.report();
   if (folder.bad().found() > 0)
     fmt::print(stderr, "{} of {} videos cannot be used, and others took their places; {} lists them\n",
                folder.bad().found(), videos, folder.bad().path());
@@ -448,7 +446,8 @@ int train(CLI::App& command, TrainOptions& o) {
   if (curvature_seconds > 0)
     fmt::print("curvature: {:.3g}% of the time, every {} iterations; alpha1 is {:.4g} now\n",
                100 * curvature_seconds / seconds, o.config.curvature.every, trainer.inner_lr());
-  fmt::print("{} kernels ran on {}; checkpoint {}\n", backend.kernel_calls(), backend.name(), last);
+  fmt::print("{} kernels ran on {}; checkpoint {}{}\n", backend.kernel_calls(), backend.name(), last,
+             report.empty() ? "" : "; report " + report);
   fmt::print("next: mcn evaluate --data {} --checkpoint {}\n", o.dataset.root, last);
   return ok;
 }

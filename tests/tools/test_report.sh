@@ -76,8 +76,8 @@ slider.value = 0; slider.dispatchEvent(new Event("input")); const plot = documen
 plot.dispatchEvent(new KeyboardEvent("keydown", { key: "End" }));</script></body>|' "$folder/both.html" > "$folder/used.html"
 chromium --dump-dom "file://$folder/used.html" > "$folder/dom"
 curves=$(grep -o '<path class="curve"' "$folder/dom" | wc -l)
-if ! grep -qE 'class="tip" role="status".*iteration 698</b><div><i[^>]*></i>one: 90\.[0-9]%[^<]*</div></div>' "$folder/dom" ||
-  grep -q '<path class="raw"' "$folder/dom" || ((curves != 9)); then
+if ! grep -qE 'class="tip".*iteration 698</b><div><i[^>]*></i>one: 90\.[0-9]%[^<]*</div></div>' "$folder/dom" ||
+  ! grep -q '<div id="spoken" role="status">iteration 698; one: 90' "$folder/dom" || grep -q '<path class="raw"' "$folder/dom" || ((curves != 9)); then
   echo "expected the first run's values alone, at its end and not smoothed, got $curves curves and"
   grep -o 'class="tip".*' "$folder/dom" || true
   exit 1
