@@ -22,6 +22,7 @@ constexpr std::array formats{
     Format{DatasetFormat::kinetics, "kinetics", shows_kinetics, read_kinetics, "train.csv"},
     Format{DatasetFormat::webdataset, "webdataset", shows_webdataset, read_webdataset, "*.tar"},
     Format{DatasetFormat::list, "list", shows_video_list, read_video_list, "train.txt"},
+    Format{DatasetFormat::folder, "folder", shows_folders, read_folders, "videos"},
 };
 
 const Format& row_of(DatasetFormat format) {
@@ -41,6 +42,8 @@ DatasetFormat detect_format(const DatasetConfig& config) {
   std::string names, signs;
   for (const Format& row : formats) {
     signs += fmt::format("{}{} ({})", signs.empty() ? "" : ", ", row.sign, row.name);
+    // Every data set of files on disk is a folder of videos, too.
+    if (row.format == DatasetFormat::folder && !names.empty()) continue;
     if (!row.shows(config)) continue;
     names += (names.empty() ? "" : " and ") + std::string(row.name);
     found = row.format;

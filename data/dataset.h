@@ -11,13 +11,14 @@ namespace mcn {
 
 struct VideoEntry {
   VideoSource source;
-  std::int64_t label = 0;  ///< index in Dataset::classes
+  std::int64_t label = 0;  ///< index in Dataset::classes; -1: unlabelled
 };
 
 struct Dataset {
-  std::vector<std::string> classes;
+  std::vector<std::string> classes;  ///< empty: the videos are unlabelled
   std::vector<VideoEntry> videos;
   std::int64_t absent = 0;  ///< listed, not on disk and left out, in a format that allows it
+  std::string note;         ///< what a reader of results should know of how it was read; may be empty
 };
 
 enum class Subset : std::uint8_t { train, test };
@@ -36,9 +37,14 @@ enum class Subset : std::uint8_t { train, test };
 ///   webdataset  Tar shards with NAME.mp4 (or .avi, .webm, .mkv) and NAME.cls, a number, or NAME.json with a number
 ///               `label`, in train/ and val/ or test/ of the root, or with names of which a part begins with these
 ///               words, as in ucf-val-000.tar. Not compressed.
-///   list        "PATH LABEL" lines with labels from 0, paths relative to the list's folder or to the root: train.txt,
-///               and val.txt or test.txt, in the root or splits_dir.
-enum class DatasetFormat : std::uint8_t { automatic, ucf101, hmdb51, kinetics, webdataset, list };
+///   list        "PATH LABEL" or "PATH,LABEL" lines, or paths alone, relative to the list's folder or to the root:
+///               train.txt, and val.txt or test.txt, in the root or splits_dir. Labels are numbers from 0, or names,
+///               whose ids are their places in byte order among those of both subsets.
+///   folder      No lists. Videos in train/ and val/ or test/ of the root, or in the root itself. Where all lie in
+///               folders, and there are several of the first level, these are the classes, with ids in byte order; else
+///               the videos are unlabelled. Without train/ and test/, every fifth video of a class, in byte order, is
+///               for testing, and unlabelled videos are all for training. Never chosen where another format fits.
+enum class DatasetFormat : std::uint8_t { automatic, ucf101, hmdb51, kinetics, webdataset, list, folder };
 
 std::string name_of(DatasetFormat format);
 

@@ -38,6 +38,7 @@ Listing read_hmdb51(const DatasetConfig& config, Subset subset);
 Listing read_kinetics(const DatasetConfig& config, Subset subset);
 Listing read_webdataset(const DatasetConfig& config, Subset subset);
 Listing read_video_list(const DatasetConfig& config, Subset subset);
+Listing read_folders(const DatasetConfig& config, Subset subset);
 
 /// Whether the folders of a config look like a format's. Never throw for what is malformed.
 bool shows_ucf101(const DatasetConfig& config);
@@ -45,6 +46,7 @@ bool shows_hmdb51(const DatasetConfig& config);
 bool shows_kinetics(const DatasetConfig& config);
 bool shows_webdataset(const DatasetConfig& config);
 bool shows_video_list(const DatasetConfig& config);
+bool shows_folders(const DatasetConfig& config);
 /// Whether a file, by its first line, is a list of paths and labels and not a table with a header.
 bool is_path_list(const std::filesystem::path& list);
 

@@ -1,7 +1,8 @@
-// Plain lists: "PATH LABEL" or "PATH,LABEL" a line.
+// Plain lists: "PATH LABEL" or "PATH,LABEL" a line, or a path alone.
 #include <algorithm>
 #include <fstream>
 #include <map>
+#include <set>
 
 #include "data/listing.h"
 
@@ -26,6 +27,9 @@ struct Row {
   std::string path, label;
 };
 
+/// What the lines of a list have after the path.
+enum class Labels : std::uint8_t { none, numbers, names };
+
 /// Paths may have blanks and commas in them: what comes last is the label. It is empty if there is neither.
 Row row_of(const std::string& text) {
   const auto [path, label] = split_last(text);
@@ -37,34 +41,92 @@ Row row_of(const std::string& text) {
   return {std::string(trimmed(text.substr(0, comma))), std::string(trimmed(text.substr(comma + 1)))};
 }
 
-std::int64_t read_into(Listing& listing, const DatasetConfig& config, const fs::path& list,
-                       std::map<std::string, std::string>& seen) {
-  std::int64_t largest = 0;
-  for (const auto& [text, number] : read_lines(list)) {
-    const auto [name, last] = row_of(text);
-    const auto label = integer(last);
-    if (!label) fail_at(list, number, "expected \"PATH LABEL\" with a number for a label, got {}", in_quotes(text));
-    if (*label < 0 || *label >= most_classes)
-      fail_at(list, number, "label {} is out of range 0 to {}", *label, most_classes - 1);
-    largest = std::max(largest, *label);
-    const std::string where = fmt::format("{}:{}", list.string(), number);
-    fs::path file = list.parent_path() / name;
-    if (!is_no_folder(file)) file = fs::path(config.root) / name;
-    if (!is_no_folder(file)) {
-      listing.faults.push_back({ListFault::missing, name, where,
-                                fmt::format("{} is neither in {} nor in {}", shown(name),
-                                            list.has_parent_path() ? list.parent_path().string() : ".", config.root)});
-      continue;
+/// A list without labels is one of whose lines every one ends like a video's name.
+Labels labels_of(const std::vector<Line>& lines) {
+  if (std::ranges::all_of(lines, [](const Line& line) { return is_video_name(line.text); })) return Labels::none;
+  const bool numbers =
+      std::ranges::any_of(lines, [](const Line& line) { return integer(row_of(line.text).label).has_value(); });
+  return numbers ? Labels::numbers : Labels::names;
+}
+
+/// Names of classes among the lines of some lists.
+std::set<std::string> names_in(const std::vector<fs::path>& lists) {
+  std::set<std::string> names;
+  for (const fs::path& list : lists)
+    for (const Line& line : read_lines(list)) names.insert(row_of(line.text).label);
+  return names;
+}
+
+class Reader {
+ public:
+  Reader(const DatasetConfig& config, std::vector<fs::path> lists) : config_(config), lists_(std::move(lists)) {}
+
+  /// others: the lists of the other subset, where classes have names.
+  Listing run(const std::vector<fs::path>& others) {
+    kind_ = labels_of(read_lines(lists_.front()));
+    std::set<std::string> names;
+    if (kind_ == Labels::names) {
+      names = names_in(lists_);
+      names.merge(names_in(others));
     }
-    const auto [first, fresh] = seen.emplace(file.lexically_normal().string(), where);
-    if (!fresh) {
-      listing.faults.push_back(
-          {ListFault::duplicate, name, where, fmt::format("duplicate of {}: {}", first->second, shown(name))});
-      continue;
-    }
-    listing.dataset.videos.push_back({file.string(), *label});
+    listing_.dataset.classes.assign(names.begin(), names.end());
+    std::int64_t largest = -1;
+    for (const fs::path& list : lists_)
+      for (const Line& line : read_lines(list)) largest = std::max(largest, add(list, line));
+    if (kind_ == Labels::numbers)
+      for (std::int64_t label = 0; label <= largest; ++label) listing_.dataset.classes.push_back(std::to_string(label));
+    return std::move(listing_);
   }
-  return largest;
+
+ private:
+  std::int64_t label_of(const fs::path& list, const Line& line, const std::string& text) const {
+    const std::vector<std::string>& classes = listing_.dataset.classes;
+    if (kind_ == Labels::none) return -1;
+    if (kind_ == Labels::names) {
+      if (text.empty()) fail_at(list, line.number, "expected \"PATH LABEL\", got {}", in_quotes(line.text));
+      return std::ranges::lower_bound(classes, text) - classes.begin();
+    }
+    const auto label = integer(text);
+    if (!label)
+      fail_at(list, line.number, "expected \"PATH LABEL\" with a number for a label, got {}", in_quotes(line.text));
+    if (*label < 0 || *label >= most_classes)
+      fail_at(list, line.number, "label {} is out of range 0 to {}", *label, most_classes - 1);
+    return *label;
+  }
+
+  /// The label.
+  std::int64_t add(const fs::path& list, const Line& line) {
+    const Row row = kind_ == Labels::none ? Row{line.text, ""} : row_of(line.text);
+    const std::int64_t label = label_of(list, line, row.label);
+    const std::string where = fmt::format("{}:{}", list.string(), line.number);
+    fs::path file = list.parent_path() / row.path;
+    if (!is_no_folder(file)) file = fs::path(config_.root) / row.path;
+    if (!is_no_folder(file)) {
+      listing_.faults.push_back(
+          {ListFault::missing, row.path, where,
+           fmt::format("{} is neither in {} nor in {}", shown(row.path),
+                       list.has_parent_path() ? list.parent_path().string() : ".", config_.root)});
+      return label;
+    }
+    const auto [first, fresh] = seen_.emplace(file.lexically_normal().string(), where);
+    if (fresh)
+      listing_.dataset.videos.push_back({file.string(), label});
+    else
+      listing_.faults.push_back(
+          {ListFault::duplicate, row.path, where, fmt::format("duplicate of {}: {}", first->second, shown(row.path))});
+    return label;
+  }
+
+  const DatasetConfig& config_;
+  std::vector<fs::path> lists_;
+  Labels kind_ = Labels::numbers;
+  std::map<std::string, std::string> seen_;
+  Listing listing_;
+};
+
+std::vector<fs::path> lists_of(const DatasetConfig& config, Subset subset) {
+  std::vector<fs::path> lists = named_files(config, files_of(config, subset));
+  return lists.empty() ? default_lists(config, subset) : lists;
 }
 
 }  // namespace
@@ -74,8 +136,10 @@ bool is_path_list(const fs::path& list) {
   std::ifstream file(list);
   for (std::string line; std::getline(file, line);) {
     if (trimmed(line).empty()) continue;
-    const auto [path, label] = row_of(std::string(trimmed(line)));
-    return !path.empty() && path.find(',') == std::string::npos && integer(label).has_value();
+    const std::string text(trimmed(line));
+    if (is_video_name(text)) return true;
+    const auto [path, label] = row_of(text);
+    return is_video_name(path) || (!path.empty() && path.find(',') == std::string::npos && integer(label).has_value());
   }
   return false;
 }
@@ -91,17 +155,11 @@ bool shows_video_list(const DatasetConfig& config) {
 Listing read_video_list(const DatasetConfig& config, Subset subset) {
   refuse_split(config);
   require_folder(config.root);
-  std::vector<fs::path> lists = named_files(config, files_of(config, subset));
-  if (lists.empty()) lists = default_lists(config, subset);
+  std::vector<fs::path> lists = lists_of(config, subset);
   if (lists.empty())
     fail<DataError>("dataset", "no list of {} videos: expected {}.txt in {}, or the list's name", name_of(subset),
                     words_of(subset).front(), config.splits_dir.empty() ? config.root : config.splits_dir);
-  Listing listing;
-  std::map<std::string, std::string> seen;
-  std::int64_t largest = 0;
-  for (const fs::path& list : lists) largest = std::max(largest, read_into(listing, config, list, seen));
-  for (std::int64_t label = 0; label <= largest; ++label) listing.dataset.classes.push_back(std::to_string(label));
-  return listing;
+  return Reader(config, std::move(lists)).run(lists_of(config, subset == Subset::train ? Subset::test : Subset::train));
 }
 
 }  // namespace mcn

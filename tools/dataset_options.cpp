@@ -20,7 +20,8 @@ void add_dataset_options(CLI::App& command, DatasetConfig& c, bool required) {
                              {"hmdb51", DatasetFormat::hmdb51},
                              {"kinetics", DatasetFormat::kinetics},
                              {"webdataset", DatasetFormat::webdataset},
-                             {"list", DatasetFormat::list}},
+                             {"list", DatasetFormat::list},
+                             {"folder", DatasetFormat::folder}},
                             "of the data set; auto: what its files show it to be");
   command.add_option("--split", c.split, "official split, 1 to 3 (ucf101, hmdb51)")->check(CLI::Range(1, 3));
   command
@@ -30,7 +31,8 @@ void add_dataset_options(CLI::App& command, DatasetConfig& c, bool required) {
     command
         .add_option(name, values,
                     what +
-                        ": CSV files (kinetics), lists of \"PATH LABEL\" lines (list) or shards (webdataset), as in "
+                        ": CSV files (kinetics), lists of \"PATH LABEL\" or \"PATH\" lines (list) or shards "
+                        "(webdataset), as in "
                         "shard-{000000..000011}.tar")
         ->type_name(file_type)
         ->default_str("");
@@ -51,6 +53,7 @@ Dataset load(const DatasetConfig& config, Subset subset) {
   if (dataset.absent > 0)
     fmt::print(stderr, "{} of {} listed videos are not in {} and are left out; mcn audit lists them\n", dataset.absent,
                dataset.absent + static_cast<std::int64_t>(dataset.videos.size()), config.root);
+  if (!dataset.note.empty()) fmt::print(stderr, "{}\n", dataset.note);
   return dataset;
 }
 

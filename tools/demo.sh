@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The main job in one command: builds mcn, writes synthetic videos, trains on them, and evaluates the network on unseen
-# videos, beside the same network with random weights. tools/demo.sh
-# Everything goes to demo/; a second run uses the same videos again.
+# A small trial in one command: builds mcn, writes videos of figures that perform actions, trains on them without labels
+# by the contrastive branch alone and by MCN, and says what both learned of the actions. tools/demo.sh
+# Everything goes to demo/, the output of every step to demo/log; a second run uses the same videos again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,25 +19,77 @@ esac
 # mcn gets Ctrl-C as well, and is waited for: it writes its checkpoint first.
 trap 'echo "demo: interrupted" >&2; exit 130' INT
 
-tools/setup.sh
-# The tests are not needed here; a build folder that has them keeps them.
-[[ -f build/build.ninja ]] || cmake --preset release -DMCN_WERROR=OFF -DMCN_BUILD_TESTS=OFF -DMCN_BUILD_BENCHMARKS=OFF
-cmake --build build --target mcn -j "$(tools/jobs.sh)"
-
-synth=(synth --scene shapes --classes 4 --train 960 --test 600 --seed 1)
-videos=demo/videos
 mkdir -p demo
+: >demo/log
+
+# One line a step: what it does and how long it took. Its output is in the log, and shown if it fails.
+step() {
+  local name=$1 start=$SECONDS status=0 lines
+  shift
+  printf '%s ... ' "$name"
+  lines=$(wc -l <demo/log)
+  "$@" >>demo/log 2>&1 || status=$?
+  if ((status != 0)); then
+    echo "failed; the end of demo/log:"
+    tail -n "+$((lines + 1))" demo/log | tail -n 20
+    exit "$status"
+  fi
+  echo "$((SECONDS - start)) s"
+}
+
+build() {
+  # The tests are not needed here; a build folder that has them keeps them.
+  [[ -f build/build.ninja ]] || cmake --preset release -DMCN_WERROR=OFF -DMCN_BUILD_TESTS=OFF -DMCN_BUILD_BENCHMARKS=OFF
+  cmake --build build --target mcn -j "$(tools/jobs.sh)"
+}
+
+videos=demo/videos
+synth=(synth --classes 8 --train 640 --test 320 --seed 1)
 # The videos get their name when they are complete; their settings lie beside them.
-if [[ -d $videos && $(cat "$videos.settings" 2>/dev/null) == "${synth[*]}" ]]; then
-  echo "demo: using the videos of an earlier run, $videos"
-else
+make_videos() {
+  [[ ! -d $videos || $(cat "$videos.settings" 2>/dev/null) != "${synth[*]}" ]] || return 0
   rm -rf "$videos" "$videos.part" "$videos.settings"
   build/mcn "${synth[@]}" --out "$videos.part"
   mv "$videos.part" "$videos"
   echo "${synth[*]}" >"$videos.settings"
-fi
+}
 
-rm -rf demo/run
-build/mcn train --config tools/demo.toml --data "$videos" --out demo/run
+train() {
+  build/mcn train --data "$videos" --out "demo/$1" --preset tiny --method "$1"
+  build/mcn evaluate --data "$videos" --checkpoint "demo/$1/last.safetensors" --clips 4 --json "demo/$1/evaluation.json"
+}
 
-build/mcn evaluate --clips 4 --checkpoint demo/run/last.safetensors --data "$videos"
+# figure RUN KEY: of the linear probe; with "random" as the run, of random weights.
+figure() {
+  awk -v run="$1" -v key="\"$2\":" '
+    /^ "/ { protocol = $1 }
+    /^  "/ { inside = $1 == "\"random\":" ? "random" : "" }
+    protocol == "\"linear\":" && $1 == key && inside == (run == "random" ? "random" : "") { printf "%.1f\n", $2; exit }
+  ' "demo/$([[ $1 == random ]] && echo mcn || echo "$1")/evaluation.json"
+}
+row() {
+  printf '%-18s %5s%%  (%s to %s)\n' "$1" "$(figure "$2" value)" "$(figure "$2" low)" "$(figure "$2" high)"
+}
+
+step "libraries" tools/setup.sh
+step "build" build
+step "640 training and 320 test videos of 8 actions" make_videos
+step "contrastive branch alone, 1,000 iterations" train contrastive
+step "MCN, 1,000 iterations" train mcn
+
+echo
+echo "Linear probe, percent of test videos whose action is told (95% interval), chance 12.5%:"
+row "random weights" random
+row "contrastive alone" contrastive
+row "MCN" mcn
+echo
+awk -v mcn="$(figure mcn value)" -v low="$(figure mcn low)" -v high="$(figure mcn high)" \
+  -v random="$(figure random value)" -v random_high="$(figure random high)" \
+  -v other="$(figure contrastive value)" -v other_low="$(figure contrastive low)" \
+  -v other_high="$(figure contrastive high)" 'BEGIN {
+  if (low > random_high) printf "MCN learned: its probe is %.1f points above random weights", mcn - random
+  else printf "MCN did not learn: its interval reaches that of random weights"
+  if (low > other_high) print ", and above the contrastive branch alone."
+  else if (high < other_low) print ", and below the contrastive branch alone."
+  else print "; one seed does not tell it from the contrastive branch alone."
+}'

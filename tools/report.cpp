@@ -33,15 +33,17 @@ void add_report(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "report",
       "show runs in one HTML file: curves with chance levels, figures, the settings that differ, and the results of\n"
-      "evaluation.json and finetune.json, where a run's folder holds them. The file needs no network and no other "
-      "file.\n"
+      "evaluation.json and finetune.json, where a run's folder holds them. The page needs no network.\n"
       "What is missing or broken in a run is said on the page and on stderr; exit code 3 if nothing can be shown");
   struct Options {
     std::vector<std::string> runs;
     std::string out = "report.html";
   };
   auto o = std::make_shared<Options>();
-  command->add_option("RUN", o->runs, "folders of `mcn train` or `mcn finetune`")->type_name(folder_type)->required();
+  command->add_option("RUN", o->runs, "folders of `mcn train` or `mcn finetune`")
+      ->type_name(folder_type)
+      ->required()
+      ->default_str("");
   command->add_option("--out", o->out, "the HTML file; written whole or not at all")->type_name(file_type);
   set_action(*command, [o] { return report(o->runs, o->out); });
 }

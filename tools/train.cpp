@@ -372,8 +372,9 @@ int train(CLI::App& command, TrainOptions& o) {
   }
   const std::string last = folder.file("last.safetensors");
   fmt::print("{}\n", resolved);
-  fmt::print("{} videos of {} classes, preset {}, device {}{}, {} parameters\n", videos, dataset.classes.size(),
-             o.preset, backend.name(), backend.detail().empty() ? "" : " (" + backend.detail() + ")", [&] {
+  fmt::print("{} videos{}, preset {}, device {}{}, {} parameters\n", videos,
+             dataset.classes.empty() ? "" : fmt::format(" of {} classes", dataset.classes.size()), o.preset,
+             backend.name(), backend.detail().empty() ? "" : " (" + backend.detail() + ")", [&] {
                std::int64_t n = 0;
                for (const Tensor& t : trainer.state().theta) n += t.numel();
                return n;
@@ -422,6 +423,7 @@ int train(CLI::App& command, TrainOptions& o) {
     status.add(now);
     seconds += now.seconds;
     longest = longest == 0 ? now.seconds : std::max(now.seconds, 0.9 * longest);
+    interrupt.step_takes(longest);  // also for a signal that comes before the next one begins
     if (now.curvature) curvature_seconds += now.curvature->seconds;
     for (const TrainingWarning& warning : watch.look(now)) progress.note(text_of(warning));
     if (now.shortened_clips > 0 && !shortened)

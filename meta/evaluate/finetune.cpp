@@ -105,7 +105,8 @@ HeldOut hold_out(const Dataset& dataset, double percent, std::uint64_t seed) {
     const std::size_t count = std::clamp<std::size_t>(wanted, 1, videos.size() - 1);
     for (std::size_t i = 0; i < count; ++i) held[videos[i]] = true;
   }
-  HeldOut split{{dataset.classes, {}, 0}, {dataset.classes, {}, 0}};
+  HeldOut split;
+  split.train.classes = split.validation.classes = dataset.classes;
   for (std::size_t i = 0; i < dataset.videos.size(); ++i)
     (held[i] ? split.validation : split.train).videos.push_back(dataset.videos[i]);
   return split;

@@ -64,9 +64,9 @@ TEST_CASE("a format is known by its files", "[dataset][format]") {
 TEST_CASE("no format and two formats are errors that name what was looked for", "[dataset][format]") {
   Layout layout(DatasetFormat::automatic);
   CHECK(detected(layout).find("the folder is empty") != std::string::npos);
-  layout.file("something.avi");
+  layout.file("something.pdf");
   const std::string none = detected(layout);
-  for (const char* word : {"ucf101", "hmdb51", "kinetics", "webdataset", "list", "classInd.txt", "train.csv"})
+  for (const char* word : {"ucf101", "hmdb51", "kinetics", "webdataset", "list", "folder", "classInd.txt", "train.csv"})
     CHECK(none.find(word) != std::string::npos);
   make_ucf101(layout);
   layout.file("train.txt", "a.mp4 0\n");

@@ -27,7 +27,7 @@ using test::TemporaryFolder;
 
 /// Small videos of 12 frames, each of its own size of blocks' colours, mp4 and avi by turns.
 Dataset make_videos(const TemporaryFolder& folder, int count) {
-  Dataset d{{"even", "odd"}, {}};
+  Dataset d{{"even", "odd"}, {}, 0, {}};
   for (int i = 0; i < count; ++i)
     d.videos.push_back({test::encode(folder.file(std::to_string(i) + (i % 2 == 0 ? ".mp4" : ".avi")),
                                      {.codec = "mpeg4", .width = 32 + 2 * i, .height = 32, .b_frames = 2}, 12),
@@ -104,7 +104,7 @@ TEST_CASE("clips whose stride shrinks because their video is short are counted",
   LoaderConfig c = small_config();
   c.clip = {4, 3};  // 10 of the videos' 12 frames
   CHECK(take(d, c, 1).front().shortened_clips == 0);
-  c.clip = {4, 4};  // 13 frames
+  c.clip = {4, 4};                                    // 13 frames
   CHECK(take(d, c, 1).front().shortened_clips == 6);  // two views of three videos
 }
 
@@ -229,7 +229,7 @@ TEST_CASE("the views' clips are anywhere, at the two ends or both in the middle,
 
 TEST_CASE("the residual view is the difference of frames that follow each other", "[loader]") {
   const TemporaryFolder folder;
-  Dataset d{{"one"}, {}};
+  Dataset d{{"one"}, {}, 0, {}};
   // Constant frames that grow brighter by one step each: every residual is that step.
   {
     VideoWriter writer(folder.file("a.avi"), {.codec = "ffv1", .width = 32, .height = 32, .pixel_format = "bgr0"});

@@ -9,6 +9,8 @@
 namespace mcn {
 Backend& open_device(std::string_view) { fuzz::violated("reading settings opens no device"); }
 std::vector<std::string> device_names() { return {"cpu", "ref", "cuda", "simt"}; }
+extern const std::vector<std::pair<std::string_view, std::string_view>> preset_texts;
+const std::vector<std::pair<std::string_view, std::string_view>> preset_texts;
 std::vector<std::string> video_resnet_archs() { return {"r2plus1d_18", "r2plus1d_10", "r3d_18"}; }
 }  // namespace mcn
 

@@ -311,4 +311,38 @@ TEST_CASE("Ctrl-C stops audit with 130 and leaves no report") {
   CHECK_FALSE(fs::exists(set.folder.file("report.json")));
 }
 
+TEST_CASE("videos without labels are trained on and embedded, and not evaluated") {
+  const test::TemporaryFolder folder;
+  const std::string made = folder.file("made"), data = folder.file("data"), run = folder.file("run");
+  REQUIRE(mcn_command({"synth", "--out", made, "--classes", "2", "--train", "6", "--test", "2", "--frames", "8",
+                       "--height", "32", "--width", "32"})
+              .exit_code == 0);
+  // All in one folder, and no list.
+  std::filesystem::create_directories(data);
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(made)) {
+    const std::string ending = entry.path().extension().string();
+    if (ending == ".mp4" || ending == ".avi")
+      std::filesystem::copy(entry.path(), std::filesystem::path(data) / entry.path().filename());
+  }
+  const auto trained =
+      mcn_command({"train",   "--data",         data,           "--out",    run,       "--arch",   "r2plus1d_10",
+                   "--width", "0.07",           "--size",       "16",       "--batch", "4",        "--resize-height",
+                   "18",      "--resize-width", "24",           "--frames", "4",       "--stride", "1",
+                   "--bank",  "none",           "--iterations", "1"});
+  INFO(trained.err);
+  REQUIRE(trained.exit_code == 0);
+  CHECK(trained.out.find("8 videos, preset") != std::string::npos);
+  const std::string checkpoint = run + "/last.safetensors", csv = folder.file("e.csv");
+  const auto embedded =
+      mcn_command({"embed", "--data", data, "--subset", "train", "--checkpoint", checkpoint, "--out", csv});
+  INFO(embedded.err);
+  CHECK(embedded.exit_code == 0);
+  const std::string text = test::read_file(csv);
+  CHECK(std::count(text.begin(), text.end(), '\n') == 9);
+  CHECK(text.find("label") == std::string::npos);
+  const auto evaluated = mcn_command({"evaluate", "--data", data, "--checkpoint", checkpoint});
+  CHECK(evaluated.exit_code == 3);
+  CHECK(evaluated.err.find("videos without classes are for training alone") != std::string::npos);
+}
+
 }  // namespace mcn

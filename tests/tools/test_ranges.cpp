@@ -79,6 +79,8 @@ TEST_CASE("an NVTX profiler sees a training run's ranges nested as documented") 
                                          "2",
                                          "--bank",
                                          "none",
+                                         "--first-order-for",
+                                         "0",
                                          "--profile-steps",
                                          "1:3"},
                                         {{"NVTX_INJECTION64_PATH", MCN_NVTX_INJECTION}, {"MCN_NVTX_LOG", log}});
@@ -110,6 +112,11 @@ TEST_CASE("an NVTX profiler sees a training run's ranges nested as documented") 
     CHECK(count(iteration + " > update") == 1);
   }
   CHECK(count("profiled steps") == 1);
+  // Measured at iteration 0, and then every 20.
+  for (const char* part : {"curvature", "query loss"}) {
+    CHECK(count(fmt::format("iteration 0 > {}", part)) == 1);
+    CHECK(count(fmt::format("profiled steps > iteration 1 > {}", part)) == 0);
+  }
   CHECK(count("decode") >= 3 * 4 * 2);
   CHECK(!all.contains("iteration 1"));
 #endif

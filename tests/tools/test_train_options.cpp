@@ -84,6 +84,8 @@ TEST_CASE("epochs become iterations, and the two exclude each other") {
   // The command line wins.
   CHECK(read(required + "epochs = 10\n", {"--iterations", "7"}, 100).options.config.iterations == 7);
   CHECK(read(required + "iterations = 7\nbatch = 10\n", {"--epochs", "2"}, 100).options.config.iterations == 20);
+  const Settings unresolved = read(required + "epochs = 10\n");
+  CHECK(read(unresolved.saved).saved == unresolved.saved);
   CHECK_THROWS_AS(read(required, {"--iterations", "7", "--epochs", "2"}), UsageError);
   CHECK_THROWS_AS(read(required + "epochs = 10\niterations = 7\n"), UsageError);
   CHECK_THROWS_AS(read(required, {"--epochs", "9223372036854775807", "--batch", "4"}, 1000), UsageError);
