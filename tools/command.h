@@ -44,6 +44,7 @@ void add_frames(CLI::App& app);
 void add_grad(CLI::App& app);
 void add_gradcheck(CLI::App& app);
 void add_inspect(CLI::App& app);
+void add_report(CLI::App& app);
 void add_synth(CLI::App& app);
 void add_train(CLI::App& app);
 

@@ -76,7 +76,7 @@ int run(int argc, char** argv) {
 #ifdef MCN_HAS_DATA
   for (const auto add : {add_train, add_evaluate, add_finetune, add_embed, add_export, add_synth, add_audit}) add(app);
 #endif
-  for (const auto add : {add_gradcheck, add_grad, add_bench}) add(app);
+  for (const auto add : {add_report, add_gradcheck, add_grad, add_bench}) add(app);
 #ifdef MCN_HAS_DATA
   for (const auto add : {add_frames, add_inspect}) add(app);
 #endif

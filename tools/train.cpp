@@ -23,6 +23,7 @@
 #include "tools/interrupt.h"
 #include "tools/network.h"
 #include "tools/progress.h"
+#include "tools/run_report.h"
 #include "tools/train_options.h"
 #include "tools/train_status.h"
 
@@ -116,7 +117,11 @@ bool lies_in(const fs::path& checkpoint, const fs::path& folder) {
 // nothing. A run may be days of work, and its folder's name is easily given twice.
 fs::path put_aside_earlier_run(const fs::path& out) {
   fs::path aside;
-  for (const char* name : {"config.toml", "metrics.jsonl", "bad_videos.jsonl", "last.safetensors", last_finite}) {
+  std::vector<std::string> names = event_files(out);
+  for (const char* name :
+       {"config.toml", "metrics.jsonl", "bad_videos.jsonl", "last.safetensors", last_finite, "report.html"})
+    names.emplace_back(name);
+  for (const std::string& name : names) {
     if (!fs::exists(fs::symlink_status(out / name))) continue;
     for (int i = 1; aside.empty(); ++i)
       if (const fs::path free = out / fmt::format("earlier-{}", i); !fs::exists(fs::symlink_status(free))) aside = free;
@@ -278,7 +283,13 @@ void start_from(Trainer& trainer, const TrainOptions& o) {
 class RunFolder {
  public:
   RunFolder(const TrainOptions& o, std::string resolved, const Dataset& dataset, std::int64_t first)
-      : out_(o.out), resume_(o.resume), resolved_(std::move(resolved)), dataset_(dataset), first_(first) {
+      : out_(o.out),
+        resume_(o.resume),
+        resolved_(std::move(resolved)),
+        dataset_(dataset),
+        first_(first),
+        report_(o.report),
+        tensorboard_(o.tensorboard) {
     make_folder(out_);
     lock_.emplace(out_);
     // That it can be written to is found out before the work.
@@ -295,13 +306,20 @@ class RunFolder {
     config.commit();
     metrics_.emplace(out_ / "metrics.jsonl", first_);
     bad_.emplace(out_ / "bad_videos.jsonl", dataset_, first_);
+    if (tensorboard_) events_.emplace(open_event_file(out_, first_));
   }
   /// One that begin() would put aside, and a run that has come to nothing should not.
   [[nodiscard]] bool holds_another_run() const {
     return !metrics_ && !lies_in(resume_, out_) && fs::exists(fs::symlink_status(out_ / "last.safetensors"));
   }
   /// After begin().
-  [[nodiscard]] IterationLog& metrics() { return *metrics_; }
+  void write(const IterationMetrics& metrics) {
+    const nlohmann::json json = to_json(metrics);
+    metrics_->write(json);
+    if (events_) add_metrics(*events_, json);
+  }
+  /// Writes the page of the run so far, if one is wanted; its path, empty without it.
+  std::string report() { return report_ && metrics_ ? write_run_report(out_) : std::string(); }
   [[nodiscard]] BadVideos& bad() { return *bad_; }
   [[nodiscard]] std::string file(const char* name) const { return (out_ / name).string(); }
 
@@ -310,9 +328,11 @@ class RunFolder {
   std::string resolved_;
   const Dataset& dataset_;
   std::int64_t first_;
+  bool report_, tensorboard_;
   std::optional<FolderLock> lock_;
   std::optional<IterationLog> metrics_;
   std::optional<BadVideos> bad_;
+  std::optional<EventFile> events_;
 };
 
 // A value that is not finite ends the run; the state before it is kept beside the last checkpoint.
@@ -380,10 +400,12 @@ int train(CLI::App& command, TrainOptions& o) {
       folder.begin();
       trainer.save(last);
       progress.finish();
+      folder.report();
       fmt::print(stderr, "interrupted after {} iterations; go on with --resume {}\n", trainer.iteration(), last);
       end_soon();
       return interrupted;
     } catch (const NonFiniteError& error) {
+      folder.report();
       not_finite(error, trainer, folder.file(last_finite), trainer.iteration() > first);
     } catch (const DataError& error) {
       if (trainer.iteration() == first && (trainer.bad_videos().empty() || folder.holds_another_run())) throw;
@@ -396,7 +418,7 @@ int train(CLI::App& command, TrainOptions& o) {
       throw DataError(message);
     }
     folder.begin();
-    folder.metrics().write(to_json(now));
+    folder.write(now);
     if (now.bad_videos > folder.bad().found()) folder.bad().list(trainer);
     status.add(now);
     seconds += now.seconds;
@@ -416,6 +438,7 @@ int train(CLI::App& command, TrainOptions& o) {
   profiler.stop();
   progress.finish();
   trainer.save(last);
+  const std::string report = folder.report();
   if (folder.bad().found() > 0)
     fmt::print(stderr, "{} of {} videos cannot be used, and others took their places; {} lists them\n",
                folder.bad().found(), videos, folder.bad().path());
@@ -425,7 +448,8 @@ int train(CLI::App& command, TrainOptions& o) {
   if (curvature_seconds > 0)
     fmt::print("curvature: {:.3g}% of the time, every {} iterations; alpha1 is {:.4g} now\n",
                100 * curvature_seconds / seconds, o.config.curvature.every, trainer.inner_lr());
-  fmt::print("{} kernels ran on {}; checkpoint {}\n", backend.kernel_calls(), backend.name(), last);
+  fmt::print("{} kernels ran on {}; checkpoint {}{}\n", backend.kernel_calls(), backend.name(), last,
+             report.empty() ? "" : "; report " + report);
   fmt::print("next: mcn evaluate --data {} --checkpoint {}\n", o.dataset.root, last);
   return ok;
 }

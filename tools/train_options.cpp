@@ -298,6 +298,9 @@ void add_train_options(CLI::App& command, TrainOptions& o) {
   command.add_option("--seed", o.config.loader.seed, "of weights, batches and augmentation");
   add_choice<DType>(command, "--dtype", o.config.dtype, {{"f32", DType::f32}, {"f64", DType::f64}}, "of all tensors");
   command.add_option("--checkpoint-every", o.checkpoint_every, "iterations")->check(positive_number());
+  add_choice<bool>(command, "--report", o.report, {{"no", false}, {"yes", true}},
+                   "whether the run's end, however it comes, writes report.html into the folder (see mcn report)");
+  command.add_flag("--tensorboard", o.tensorboard, "write an event file of TensorBoard into the folder, too");
   command.add_flag("--cuda-graph", o.config.cuda_graph,
                    "put an iteration on the GPU as one CUDA graph: less launching, the same bits (cuda and simt)");
   command

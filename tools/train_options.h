@@ -42,6 +42,7 @@ struct TrainOptions {
   std::set<std::string> chosen;  ///< options of the command line
   std::optional<ProfileSteps> profile;
   bool dry_run = false, force = false;
+  bool report = true, tensorboard = false;
 };
 
 /// What settings are chosen by.

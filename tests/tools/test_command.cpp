@@ -13,8 +13,9 @@ TEST_CASE("help and version are results") {
   const auto help = mcn_command({"--help"});
   CHECK(help.exit_code == 0);
   CHECK(help.err.empty());
-  for (const char* word : {"train", "evaluate", "finetune", "embed", "export", "synth", "audit", "gradcheck", "grad",
-                           "bench", "frames", "inspect", "devices", "completion", "Exit codes", "seconds", "pixels"}) {
+  for (const char* word :
+       {"train", "evaluate", "finetune", "embed", "export", "synth", "audit", "report", "gradcheck", "grad", "bench",
+        "frames", "inspect", "devices", "completion", "Exit codes", "seconds", "pixels"}) {
     CAPTURE(word);
     CHECK(help.out.find(word) != std::string::npos);
   }
@@ -29,8 +30,8 @@ TEST_CASE("help and version are results") {
 
 TEST_CASE("every command has help with its defaults") {
   const std::string name =
-      GENERATE(as<std::string>{}, "train", "evaluate", "finetune", "embed", "export", "synth", "audit", "gradcheck",
-               "grad", "bench", "frames", "inspect", "devices", "completion");
+      GENERATE(as<std::string>{}, "train", "evaluate", "finetune", "embed", "export", "synth", "audit", "report",
+               "gradcheck", "grad", "bench", "frames", "inspect", "devices", "completion");
   CAPTURE(name);
   const auto help = mcn_command({name, "--help"});
   CHECK(help.exit_code == 0);

@@ -57,6 +57,7 @@ TEST_CASE("steps that are too long are warned of by group, and the last finite s
   CHECK(diverged.exit_code == 5);
   CHECK(diverged.err.find("warning: iteration 0 moved stem by ") != std::string::npos);
   CHECK(diverged.err.find("a lower --lr") != std::string::npos);
+  CHECK(test::read_file(run + "/report.html").find(" of 50 iterations") != std::string::npos);
   CHECK(diverged.err.find("the state before it is in " + kept) != std::string::npos);
   const auto again = train(folder.file("again"), {"--resume", kept, "--inner-lr", "auto", "--iterations", "1"});
   CHECK(again.err.find("nothing was left to train") != std::string::npos);  // it can be read
