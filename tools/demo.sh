@@ -76,6 +76,7 @@ step "build" build
 step "640 training and 320 test videos of 8 actions" make_videos
 step "contrastive branch alone, 1,000 iterations" train contrastive
 step "MCN, 1,000 iterations" train mcn
+step "report" build/mcn report demo/contrastive demo/mcn --out demo/report.html
 
 echo
 echo "Linear probe, percent of test videos whose action is told (95% interval), chance 12.5%:"
@@ -93,3 +94,4 @@ awk -v mcn="$(figure mcn value)" -v low="$(figure mcn low)" -v high="$(figure mc
   else if (high < other_low) print ", and below the contrastive branch alone."
   else print "; one seed does not tell it from the contrastive branch alone."
 }'
+echo "Curves of both: demo/report.html"
