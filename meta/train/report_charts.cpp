@@ -240,7 +240,7 @@ void add_chart(const ChartSpec& chart, std::span<const RunLog> runs, const std::
 
 }  // namespace
 
-const Curve& curve_of(const RunLog& run, const std::string& key) {
+const Curve& curve_of(const RunLog& run, std::string_view key) {
   static const Curve none;
   const auto found = run.curves.find(key);
   return found == run.curves.end() ? none : found->second;

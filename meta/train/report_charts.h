@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "meta/train/run_log.h"
@@ -22,7 +23,7 @@ std::string charts_section(std::span<const RunLog> runs, const std::vector<std::
 std::string legend_entry(const std::string& label, std::size_t color);
 
 /// An empty curve where the run has none of that key.
-const Curve& curve_of(const RunLog& run, const std::string& key);
+const Curve& curve_of(const RunLog& run, std::string_view key);
 
 /// A number as the page has it; a dash for one that is not finite.
 std::string shown(double value, bool percent = false);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -30,7 +31,7 @@ double mean_of_last(const Curve& curve, std::size_t count);
 
 struct RunLog {
   std::string folder;
-  std::map<std::string, Curve> curves;  ///< by key; a number in an object has the key "object.key"
+  std::map<std::string, Curve, std::less<>> curves;  ///< by key; a number in an object has the key "object.key"
   std::vector<std::pair<std::string, std::string>> settings;  ///< in the file's order, without quotes
   nlohmann::json evaluation, finetuning;  ///< evaluation.json and finetune.json; null where there is none
   std::vector<std::string> problems;      ///< what is missing or cannot be read, a sentence each
