@@ -49,30 +49,42 @@ Labels labels_of(const std::vector<Line>& lines) {
   return numbers ? Labels::numbers : Labels::names;
 }
 
+struct List {
+  fs::path path;
+  std::vector<Line> lines;
+};
+
+std::vector<List> read_lists(const std::vector<fs::path>& paths) {
+  std::vector<List> lists;
+  for (const fs::path& path : paths) lists.push_back({path, read_lines(path)});
+  return lists;
+}
+
 /// Names of classes among the lines of some lists.
-std::set<std::string> names_in(const std::vector<fs::path>& lists) {
+std::set<std::string> names_in(const std::vector<List>& lists) {
   std::set<std::string> names;
-  for (const fs::path& list : lists)
-    for (const Line& line : read_lines(list)) names.insert(row_of(line.text).label);
+  for (const List& list : lists)
+    for (const Line& line : list.lines) names.insert(row_of(line.text).label);
   return names;
 }
 
 class Reader {
  public:
-  Reader(const DatasetConfig& config, std::vector<fs::path> lists) : config_(config), lists_(std::move(lists)) {}
+  Reader(const DatasetConfig& config, const std::vector<fs::path>& lists)
+      : config_(config), lists_(read_lists(lists)) {}
 
   /// others: the lists of the other subset, where classes have names.
   Listing run(const std::vector<fs::path>& others) {
-    kind_ = labels_of(read_lines(lists_.front()));
+    kind_ = labels_of(lists_.front().lines);
     std::set<std::string> names;
     if (kind_ == Labels::names) {
       names = names_in(lists_);
-      names.merge(names_in(others));
+      names.merge(names_in(read_lists(others)));
     }
     listing_.dataset.classes.assign(names.begin(), names.end());
     std::int64_t largest = -1;
-    for (const fs::path& list : lists_)
-      for (const Line& line : read_lines(list)) largest = std::max(largest, add(list, line));
+    for (const List& list : lists_)
+      for (const Line& line : list.lines) largest = std::max(largest, add(list.path, line));
     if (kind_ == Labels::numbers)
       for (std::int64_t label = 0; label <= largest; ++label) listing_.dataset.classes.push_back(std::to_string(label));
     return std::move(listing_);
@@ -118,7 +130,7 @@ class Reader {
   }
 
   const DatasetConfig& config_;
-  std::vector<fs::path> lists_;
+  std::vector<List> lists_;
   Labels kind_ = Labels::numbers;
   std::map<std::string, std::string> seen_;
   Listing listing_;
@@ -155,11 +167,11 @@ bool shows_video_list(const DatasetConfig& config) {
 Listing read_video_list(const DatasetConfig& config, Subset subset) {
   refuse_split(config);
   require_folder(config.root);
-  std::vector<fs::path> lists = lists_of(config, subset);
+  const std::vector<fs::path> lists = lists_of(config, subset);
   if (lists.empty())
     fail<DataError>("dataset", "no list of {} videos: expected {}.txt in {}, or the list's name", name_of(subset),
                     words_of(subset).front(), config.splits_dir.empty() ? config.root : config.splits_dir);
-  return Reader(config, std::move(lists)).run(lists_of(config, subset == Subset::train ? Subset::test : Subset::train));
+  return Reader(config, lists).run(lists_of(config, subset == Subset::train ? Subset::test : Subset::train));
 }
 
 }  // namespace mcn

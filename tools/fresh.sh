@@ -69,13 +69,13 @@ inside() {
     mount --rbind /sys "$0/sys"
     mount --rbind /dev "$0/dev"
     mount -t tmpfs tmpfs "$0/dev/shm"
-    exec chroot "$0" env -i "${@:2}" bash -c "cd /root/mcn 2>/dev/null || cd /root; $1"' "$root" "$1" "${variables[@]}" </dev/null
+    exec chroot "$0" env -i "${@:2}" bash -c "cd /srv/mcn; $1"' "$root" "$1" "${variables[@]}" </dev/null
 }
 
 step "debootstrap" tools/debian_root.sh "$suite" "$root" git || exit
 [[ -z $(git status --porcelain --untracked-files=no 2>/dev/null) ]] ||
   echo "fresh: changes that are not committed are left out" >&2
-git clone -q --no-hardlinks . "$root/root/mcn"
+git clone -q --no-hardlinks . "$root/srv/mcn"
 
 failed=0
 for script in "${scripts[@]}"; do

@@ -23,13 +23,14 @@ ModelDescription with_classes(ModelDescription description, const Dataset& datas
   return description;
 }
 
-LoaderConfig with_clips(LoaderConfig loader, const ModelDescription& d) {
+FinetuneConfig with_clips(FinetuneConfig config, const ModelDescription& d) {
+  LoaderConfig& loader = config.loader;
   loader.clip = {d.frames, d.stride};
   loader.augment.size = d.size;
   loader.augment.resize_height = d.resize_height;
   loader.augment.resize_width = d.resize_width;
   loader.residual_view = false;
-  return loader;
+  return config;
 }
 
 // Rows of softmax(w x + b).
@@ -127,14 +128,14 @@ struct Finetuner::Impl {
 
   Impl(FinetuneConfig c, const ModelDescription& d, const McnModel& from, const ModelState& values,
        const HeldOut& split, Backend& on)
-      : config(std::move(c)),
+      : config(with_clips(std::move(c), d)),
         description(with_classes(d, split.train)),
         data(split),
         backend(on),
         model(description.model),
         state(initial_state(model, on, values.theta.front().dtype(), config.loader.seed)),
         optimizer(config.optimizer, model.parameters()),
-        loader(data.train, with_clips(config.loader, d), on),
+        loader(data.train, config.loader, on),
         lr(config.optimizer.lr) {
     if (config.epochs < 1 || config.patience < 1)
       fail(prefix, "epochs and patience must be positive, got {} and {}", config.epochs, config.patience);
@@ -167,7 +168,7 @@ struct Finetuner::Impl {
   Step train_on(const Batch& batch) {
     const DType dtype = state.theta.front().dtype();
     const std::int64_t videos = std::ssize(batch.videos);
-    const Tensor clips = augmented_clips(batch, 0, videos, with_clips(config.loader, description), backend, dtype);
+    const Tensor clips = augmented_clips(batch, 0, videos, config.loader, backend, dtype);
     std::vector<std::int64_t> labels = batch.labels;  // of both views
     labels.insert(labels.end(), batch.labels.begin(), batch.labels.end());
     Tape tape;

@@ -12,13 +12,16 @@ namespace mcn {
 using test::mcn_command;
 using test::one_line_error;
 
-TEST_CASE("an exported backbone starts another run") {
-  const test::TemporaryFolder folder;
-  const std::string data = folder.file("data"), run = folder.file("run"), backbone = folder.file("b.safetensors");
-  REQUIRE(mcn_command({"synth", "--out", data, "--classes", "2", "--train", "4", "--test", "1", "--frames", "8",
-                       "--height", "32", "--width", "32"})
-              .exit_code == 0);
-  const auto train = [&](const std::string& out, const std::vector<std::string>& more) {
+namespace {
+
+// Two classes of small videos, and runs of one iteration on them.
+struct Set {
+  Set() {
+    const auto made = mcn_command({"synth", "--out", data, "--classes", "2", "--train", "8", "--test", "8", "--frames",
+                                   "8", "--height", "32", "--width", "32"});
+    REQUIRE(made.exit_code == 0);
+  }
+  [[nodiscard]] test::CommandResult train(const std::string& out, const std::vector<std::string>& more = {}) const {
     std::vector<std::string> arguments{
         "train",   "--data",         data,           "--out",    out,       "--arch",   "r2plus1d_10",
         "--width", "0.07",           "--size",       "16",       "--batch", "4",        "--resize-height",
@@ -26,8 +29,19 @@ TEST_CASE("an exported backbone starts another run") {
         "--bank",  "none",           "--iterations", "1"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     return mcn_command(arguments);
-  };
-  REQUIRE(train(run, {}).exit_code == 0);
+  }
+
+  test::TemporaryFolder folder;
+  std::string data = folder.file("data"), run = folder.file("run"), backbone = folder.file("b.safetensors");
+};
+
+}  // namespace
+
+TEST_CASE("an exported backbone starts another run") {
+  const Set set;
+  const test::TemporaryFolder& folder = set.folder;
+  const std::string &run = set.run, &backbone = set.backbone;
+  REQUIRE(set.train(run).exit_code == 0);
   const std::string checkpoint = run + "/last.safetensors";
 
   const auto exported = mcn_command({"export", "--checkpoint", checkpoint, "--out", backbone});
@@ -44,7 +58,7 @@ TEST_CASE("an exported backbone starts another run") {
   CHECK(file.metadata.at("frames") == "4");
   CHECK(file.metadata.at("resize") == "18x24");
 
-  const auto second = train(folder.file("second"), {"--init", backbone, "--seed", "2", "--lr", "0"});
+  const auto second = set.train(folder.file("second"), {"--init", backbone, "--seed", "2", "--lr", "0"});
   INFO(second.err);
   REQUIRE(second.exit_code == 0);
   CHECK(second.err.find("fc_feat, fcm and fc_meta start at random") != std::string::npos);
@@ -52,28 +66,22 @@ TEST_CASE("an exported backbone starts another run") {
   CHECK(next.tensors.at("model.stem.0.weight").data == file.tensors.at("stem.0.weight").data);
   CHECK(next.tensors.at("model.fc_feat.weight").data != whole.tensors.at("model.fc_feat.weight").data);
 
-  const auto wrong = train(folder.file("third"), {"--init", test::source_file("tests/golden/weights.pth")});
+  const auto wrong = set.train(folder.file("third"), {"--init", test::source_file("tests/golden/weights.pth")});
   CHECK(wrong.exit_code == 3);
   CHECK(one_line_error(wrong, "weights", {"another architecture or width", "stem.0.weight"}));
-  const auto both = train(folder.file("third"), {"--init", backbone, "--resume", checkpoint});
+  const auto both = set.train(folder.file("third"), {"--init", backbone, "--resume", checkpoint});
   CHECK(both.exit_code == 2);
   test::write_file(folder.file("no.pth"), "not weights, whatever its name says");
-  const auto text = train(folder.file("third"), {"--init", folder.file("no.pth")});
+  const auto text = set.train(folder.file("third"), {"--init", folder.file("no.pth")});
   CHECK(text.exit_code == 3);
   CHECK_FALSE(std::filesystem::exists(folder.file("third")));
 }
 
 TEST_CASE("an exported backbone is evaluated as its checkpoint is") {
-  const test::TemporaryFolder folder;
-  const std::string data = folder.file("data"), run = folder.file("run"), backbone = folder.file("b.safetensors");
-  REQUIRE(mcn_command({"synth", "--out", data, "--classes", "2", "--train", "8", "--test", "8", "--frames", "8",
-                       "--height", "32", "--width", "32"})
-              .exit_code == 0);
-  REQUIRE(mcn_command({"train", "--data",   data, "--out",    run, "--arch",          "r2plus1d_10", "--width",
-                       "0.07",  "--size",   "16", "--batch",  "4", "--resize-height", "18",          "--resize-width",
-                       "24",    "--frames", "4",  "--stride", "1", "--bank",          "none",        "--iterations",
-                       "1"})
-              .exit_code == 0);
+  const Set set;
+  const test::TemporaryFolder& folder = set.folder;
+  const std::string &data = set.data, &run = set.run, &backbone = set.backbone;
+  REQUIRE(set.train(run).exit_code == 0);
   REQUIRE(mcn_command({"export", "--checkpoint", run + "/last.safetensors", "--out", backbone}).exit_code == 0);
   const auto evaluated = [&](const std::string& option, const std::string& path) {
     const std::string json = folder.file("evaluated.json");
