@@ -23,18 +23,6 @@ std::vector<double> doubles(const SafetensorsEntry& entry) {
   return values;
 }
 
-// Both statistics of a norm, under torch's buffer names.
-template <class F>
-void for_each_statistic(const McnModel& model, std::vector<RunningStatistics>& running, F&& f) {
-  const std::vector<std::string>& norms = model.backbone().norms();
-  running.resize(norms.size());
-  for (std::size_t i = 0; i < norms.size(); ++i) {
-    const Shape shape{model.backbone().norm_channels(i)};
-    f("model." + norms[i] + ".running_mean", shape, running[i].mean);
-    f("model." + norms[i] + ".running_var", shape, running[i].variance);
-  }
-}
-
 }  // namespace
 
 nlohmann::json ModelDescription::to_json() const {
@@ -108,19 +96,31 @@ Tensor take(const SafetensorsFile& file, const std::string& path, const std::str
   return Tensor::from(backend, dtype, shape, std::span<const double>(values));
 }
 
+void for_each_tensor(const McnModel& model, ModelState& state,
+                     const std::function<void(const std::string&, const Shape&, Tensor&)>& visit) {
+  const ParameterSpecs& specs = model.parameters();
+  state.theta.resize(specs.size());
+  for (std::size_t i = 0; i < specs.size(); ++i) visit(specs[i].name, specs[i].shape, state.theta[i]);
+  const std::vector<std::string>& norms = model.backbone().norms();
+  state.running.resize(norms.size());
+  for (std::size_t i = 0; i < norms.size(); ++i) {
+    const Shape shape{model.backbone().norm_channels(i)};
+    visit(norms[i] + ".running_mean", shape, state.running[i].mean);
+    visit(norms[i] + ".running_var", shape, state.running[i].variance);
+  }
+}
+
 void put_model(SafetensorsFile& file, const McnModel& model, const ModelState& state) {
-  for (std::size_t i = 0; i < state.theta.size(); ++i) put(file, "model." + model.parameters()[i].name, state.theta[i]);
-  auto running = state.running;
-  for_each_statistic(model, running, [&](const std::string& name, const Shape&, Tensor& t) { put(file, name, t); });
+  ModelState values = state;
+  for_each_tensor(model, values,
+                  [&](const std::string& name, const Shape&, Tensor& t) { put(file, "model." + name, t); });
 }
 
 ModelState take_model(const SafetensorsFile& file, const std::string& path, const McnModel& model, Backend& backend,
                       DType dtype) {
   ModelState state;
-  for (const ParameterSpec& spec : model.parameters())
-    state.theta.push_back(take(file, path, "model." + spec.name, spec.shape, backend, dtype));
-  for_each_statistic(model, state.running, [&](const std::string& name, const Shape& shape, Tensor& t) {
-    t = take(file, path, name, shape, backend, dtype);
+  for_each_tensor(model, state, [&](const std::string& name, const Shape& shape, Tensor& t) {
+    t = take(file, path, "model." + name, shape, backend, dtype);
   });
   return state;
 }

@@ -2,6 +2,7 @@
 // statistics, and what training needs to go on.
 #pragma once
 
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -27,6 +28,10 @@ struct ModelState {
   Tensors theta;
   std::vector<RunningStatistics> running;
 };
+
+/// Visits every value of a model with its name, which is torch's, and its shape; makes room for those that are missing.
+void for_each_tensor(const McnModel& model, ModelState& state,
+                     const std::function<void(const std::string& name, const Shape& shape, Tensor& value)>& visit);
 
 /// Initial weights from the seed; running mean 0 and variance 1.
 ModelState initial_state(const McnModel& model, Backend& backend, DType dtype, std::uint64_t seed);

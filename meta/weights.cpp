@@ -106,17 +106,6 @@ ModelDescription description_of_export(const std::map<std::string, std::string>&
   return d;
 }
 
-// Every tensor of the model with its name in files.
-template <class F>
-void for_each_tensor(const McnModel& model, ModelState& state, F&& f) {
-  for (std::size_t i = 0; i < state.theta.size(); ++i) f(model.parameters()[i].name, state.theta[i]);
-  const std::vector<std::string>& norms = model.backbone().norms();
-  for (std::size_t i = 0; i < norms.size(); ++i) {
-    f(norms[i] + ".running_mean", state.running[i].mean);
-    f(norms[i] + ".running_var", state.running[i].variance);
-  }
-}
-
 }  // namespace
 
 Weights read_weights(const std::string& path, const std::string& prefix) {
@@ -166,7 +155,7 @@ WeightsReport load_weights(const Weights& weights, const McnModel& model, ModelS
   std::set<std::string> known;
   std::size_t heads_found = 0;
   std::size_t heads = 0;
-  for_each_tensor(model, state, [&](const std::string& name, const Tensor&) {
+  for_each_tensor(model, state, [&](const std::string& name, const Shape&, Tensor&) {
     known.insert(name);
     const bool found = weights.tensors.contains(name);
     if (is_head(name)) {
@@ -190,14 +179,14 @@ WeightsReport load_weights(const Weights& weights, const McnModel& model, ModelS
 
   const SafetensorsFile file{weights.tensors, {}};
   ModelState next = state;
-  for_each_tensor(model, next, [&](const std::string& name, Tensor& tensor) {
+  for_each_tensor(model, next, [&](const std::string& name, const Shape& shape, Tensor& tensor) {
     if (!weights.tensors.contains(name) || (is_head(name) && !report.heads)) return;
-    const Shape expected = channels_first_shape(tensor.shape());
+    const Shape expected = channels_first_shape(shape);
     const Shape& actual = weights.tensors.at(name).shape;
     if (actual != expected)
       fail<DataError>(prefix_of_errors, "{}: another architecture or width: \"{}\" has shape {}, expected {}",
                       weights.path, name, actual.str(), expected.str());
-    tensor = take(file, weights.path, name, tensor.shape(), tensor.backend(), tensor.dtype());
+    tensor = take(file, weights.path, name, shape, tensor.backend(), tensor.dtype());
     const std::vector<double> values = tensor.to_doubles();
     if (!std::ranges::all_of(values, [](double v) { return std::isfinite(v); }))
       fail<NonFiniteError>(prefix_of_errors, "{}: \"{}\" holds a value that is not finite", weights.path, name);
@@ -210,7 +199,7 @@ SafetensorsFile export_backbone(const McnModel& model, const ModelState& state, 
                                 const std::string& origin) {
   SafetensorsFile file;
   ModelState copy = state;
-  for_each_tensor(model, copy, [&](const std::string& name, const Tensor& tensor) {
+  for_each_tensor(model, copy, [&](const std::string& name, const Shape&, const Tensor& tensor) {
     if (!is_head(name)) put(file, name, tensor);
   });
   for (const std::string& norm : model.backbone().norms())
