@@ -101,8 +101,9 @@ class DataSetFolder {
         if (dataset.videos.empty()) violated("a data set has videos");
         std::set<std::pair<std::string, std::int64_t>> places;
         for (const VideoEntry& video : dataset.videos) {
-          if (video.label < 0 || video.label >= static_cast<std::int64_t>(dataset.classes.size()))
-            violated("a label is the index of a class");
+          const auto classes = static_cast<std::int64_t>(dataset.classes.size());
+          if (classes == 0 ? video.label != -1 : video.label < 0 || video.label >= classes)
+            violated("a label is the index of a class, or -1 where there are no classes");
           const std::filesystem::path file = video.source.path;
           if (!std::filesystem::exists(file)) violated("a video is on disk");
           if (!places.emplace(file.lexically_normal().string(), video.source.offset).second)
