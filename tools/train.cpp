@@ -351,7 +351,7 @@ class RunFolder {
 }
 
 int train(CLI::App& command, TrainOptions& o) {
-  const Dataset dataset = load(o.dataset, Subset::train);
+  const Dataset dataset = load(o.dataset, Subset::train, o.config.loader.max_bad_percent);
   Backend& backend = open(o.device, o.config.dtype);
   const auto videos = std::ssize(dataset.videos);
   const auto own_memory = backend.free_memory();
