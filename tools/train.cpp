@@ -19,6 +19,7 @@
 #include "engine/host_memory.h"
 #include "engine/range.h"
 #include "meta/forecast.h"
+#include "meta/train/settings.h"
 #include "tools/command.h"
 #include "tools/interrupt.h"
 #include "tools/network.h"
@@ -271,6 +272,12 @@ int dry_run(const TrainOptions& o, std::int64_t videos, Backend& backend) {
   return ok;
 }
 
+Trainer make_trainer(const TrainOptions& o, const Dataset& dataset, Backend& backend) try {
+  return Trainer(o.config, clips_of(dataset), backend, o.resume);
+} catch (const OtherDataError& error) {
+  throw DataError(fmt::format("{}; --init {} starts a new run from its weights", error.what(), o.resume));
+}
+
 void start_from(Trainer& trainer, const TrainOptions& o) {
   const WeightsReport report = trainer.initialize(read_weights(o.init), o.strict);
   fmt::print(stderr, "starts from {}{}\n", o.init,
@@ -360,7 +367,7 @@ int train(CLI::App& command, TrainOptions& o) {
   const std::string resolved = saved_settings(command);
   const std::vector<std::string> doubts = doubtful_settings(command, o);
   if (!o.force && DryDevice::in_this_build()) expect_memory(o, videos, backend, forecast_memory(o.config, videos));
-  Trainer trainer(o.config, clips_of(dataset), backend, o.resume);
+  Trainer trainer = make_trainer(o, dataset, backend);
   // A run that goes on may have its settings, --init among them, from its own config.toml.
   if (!o.init.empty() && o.resume.empty()) start_from(trainer, o);
   const std::int64_t first = trainer.iteration();
@@ -370,6 +377,8 @@ int train(CLI::App& command, TrainOptions& o) {
                o.config.iterations);
     return ok;
   }
+  if (const std::string& changed = trainer.changed_since_checkpoint(); !changed.empty())
+    fmt::print(stderr, "changed since the checkpoint: {}\n", changed);
   const std::string last = folder.file("last.safetensors");
   fmt::print("{}\n", resolved);
   fmt::print("{} videos{}, preset {}, device {}{}, {} parameters\n", videos,
