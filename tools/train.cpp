@@ -1,11 +1,13 @@
 // `mcn train`: reads the settings, runs the trainer, keeps the run's folder.
 #include <fcntl.h>
+#include <fmt/chrono.h>
 #include <sys/file.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cmath>
 #include <csignal>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -21,10 +23,12 @@
 #include "meta/forecast.h"
 #include "meta/train/settings.h"
 #include "tools/command.h"
+#include "tools/help.h"
 #include "tools/interrupt.h"
 #include "tools/network.h"
 #include "tools/progress.h"
 #include "tools/run_report.h"
+#include "tools/train_forecast.h"
 #include "tools/train_options.h"
 #include "tools/train_status.h"
 
@@ -33,18 +37,24 @@ namespace {
 
 namespace fs = std::filesystem;
 
-nlohmann::json to_json(const IterationMetrics& m) {
+// Coordinated universal time, as in ISO 8601.
+std::string time_now() { return fmt::format("{:%FT%TZ}", fmt::gmtime(std::time(nullptr))); }
+
+nlohmann::json to_json(const IterationMetrics& m, std::int64_t videos, std::int64_t batch) {
   nlohmann::json json{{"iteration", m.iteration},
+                      {"time", time_now()},
+                      {"epoch", static_cast<double>((m.iteration + 1) * batch) / static_cast<double>(videos)},
+                      {"clips_per_second", 2 * static_cast<double>(batch) / m.seconds},
                       {"loss_query", m.query_loss},
                       {"contrastive_query", m.query.contrastive},
                       {"meta_query", m.query.meta},
                       {"learning_rate", m.learning_rate},
                       {"gradient_norm", m.gradient_norm},
                       {"seconds", m.seconds},
-                      {"wait_ms", m.wait_ms},
+                      {"wait_seconds", 1e-3 * m.wait_ms},
                       {"waited_share", 1e-3 * m.wait_ms / m.seconds},
-                      {"decode_ms", m.decode_ms},
-                      {"clip_decode_ms", m.clip_decode_ms},
+                      {"decode_seconds", 1e-3 * m.decode_ms},
+                      {"clip_decode_seconds", 1e-3 * m.clip_decode_ms},
                       {"ring_ready", m.ring_ready},
                       {"bad_videos", m.bad_videos},
                       {"shortened_clips", m.shortened_clips}};
@@ -221,57 +231,6 @@ class ProfileWindow {
   std::optional<Range> range_;
 };
 
-constexpr double gib = std::size_t{1} << 30;
-
-// What a run takes of the memory that free_memory() counts. On the host: also what waits for the device, and what
-// decoders and the allocator need beside the tensors (150 MiB were measured with 48 videos of 64 x 86 open).
-std::size_t memory_needed(const MemoryForecast& f, bool own_memory) {
-  constexpr std::size_t beside = std::size_t{256} << 20;
-  return own_memory ? f.peak_with_scratch : f.peak + f.ring + beside;
-}
-
-// The options that make one config of another, of those that config_that_fits() changes.
-std::string changed_options(const TrainConfig& from, const TrainConfig& to) {
-  std::string text;
-  const auto add = [&](const std::string& option) { text += (text.empty() ? "" : " ") + option; };
-  if (to.maml.inner_tape != from.maml.inner_tape) add("--inner-tape recompute");
-  if (to.loader.batch != from.loader.batch) add(fmt::format("--batch {}", to.loader.batch));
-  if (to.loader.clip.frames != from.loader.clip.frames) add(fmt::format("--frames {}", to.loader.clip.frames));
-  return text;
-}
-
-// DeviceError unless a run of such a forecast fits into the memory that is there, with a remedy that does.
-void expect_memory(const TrainOptions& o, std::int64_t videos, Backend& backend, const MemoryForecast& forecast) {
-  const bool own_memory = backend.free_memory().has_value();
-  const std::size_t free = free_memory(backend), needed = memory_needed(forecast, own_memory);
-  if (needed <= free) return;
-  const auto smaller =
-      config_that_fits(o.config, videos, [&](const MemoryForecast& f) { return memory_needed(f, own_memory) <= free; });
-  fail<DeviceError>("memory", "the run needs {:.2f} GiB and {:.2f} are available on {}; {}; --force runs all the same",
-                    static_cast<double>(needed) / gib, static_cast<double>(free) / gib, backend.name(),
-                    smaller ? changed_options(o.config, *smaller) + " fits" : "a smaller --size or --width needs less");
-}
-
-int dry_run(const TrainOptions& o, std::int64_t videos, Backend& backend) {
-  const MemoryForecast f = forecast_memory(o.config, videos);
-  const bool own_memory = backend.free_memory().has_value();
-  const auto row = [](std::string_view what, std::size_t bytes, std::string_view note = "") {
-    fmt::print("{:<12} {:>10.1f} MiB{}{}\n", what, static_cast<double>(bytes) / (1 << 20), note.empty() ? "" : "  ",
-               note);
-  };
-  row("weights", f.weights, "parameters and running statistics");
-  row("optimiser", f.optimizer, "its moments");
-  row("bank", f.bank, "features of past iterations");
-  row("clips", f.clips, "S and Q");
-  row("tapes", f.tapes, "of the inner steps, for their Hessian products");
-  row("peak", own_memory ? f.peak_with_scratch : f.peak,
-      own_memory ? "of everything, the kernels' scratch included" : "of all tensors");
-  if (!own_memory) row("process", memory_needed(f, false), "all of it, with decoded frames that wait");
-  row("available", free_memory(backend), "on device " + backend.name());
-  if (!o.force) expect_memory(o, videos, backend, f);
-  return ok;
-}
-
 Trainer make_trainer(const TrainOptions& o, const Dataset& dataset, Backend& backend) try {
   return Trainer(o.config, clips_of(dataset), backend, o.resume);
 } catch (const OtherDataError& error) {
@@ -295,6 +254,7 @@ class RunFolder {
         resolved_(std::move(resolved)),
         dataset_(dataset),
         first_(first),
+        batch_(o.config.loader.batch),
         report_(o.report),
         tensorboard_(o.tensorboard) {
     make_folder(out_);
@@ -321,7 +281,7 @@ class RunFolder {
   }
   /// After begin().
   void write(const IterationMetrics& metrics) {
-    const nlohmann::json json = to_json(metrics);
+    const nlohmann::json json = to_json(metrics, std::ssize(dataset_.videos), batch_);
     metrics_->write(json);
     if (events_) add_metrics(*events_, json);
   }
@@ -334,7 +294,7 @@ class RunFolder {
   fs::path out_, resume_;
   std::string resolved_;
   const Dataset& dataset_;
-  std::int64_t first_;
+  std::int64_t first_, batch_;
   bool report_, tensorboard_;
   std::optional<FolderLock> lock_;
   std::optional<IterationLog> metrics_;
@@ -380,7 +340,9 @@ int train(CLI::App& command, TrainOptions& o) {
   if (const std::string& changed = trainer.changed_since_checkpoint(); !changed.empty())
     fmt::print(stderr, "changed since the checkpoint: {}\n", changed);
   const std::string last = folder.file("last.safetensors");
-  fmt::print("{}\n", resolved);
+  fmt::print("{}\n", wrapped(fmt::format("settings that are not defaults (all: {}): {}", folder.file("config.toml"),
+                                         chosen_settings(command)),
+                             help_width(), 2));
   fmt::print("{} videos{}, preset {}, device {}{}, {} parameters\n", videos,
              dataset.classes.empty() ? "" : fmt::format(" of {} classes", dataset.classes.size()), o.preset,
              backend.name(), backend.detail().empty() ? "" : " (" + backend.detail() + ")", [&] {
@@ -395,6 +357,7 @@ int train(CLI::App& command, TrainOptions& o) {
   const InterruptGuard interrupt;
   ProfileWindow profiler(backend, o.profile);
   TrainStatus status(videos, o.config.loader.batch);
+  TimeForecast time_forecast(o.config, first);
   TrainingWatch watch;
   double longest = 0, curvature_seconds = 0, seconds = 0;
   bool shortened = false;
@@ -430,6 +393,8 @@ int train(CLI::App& command, TrainOptions& o) {
     folder.write(now);
     if (now.bad_videos > folder.bad().found()) folder.bad().list(trainer);
     status.add(now);
+    time_forecast.add(now);
+    if (const auto line = time_forecast.line()) progress.note(*line);
     seconds += now.seconds;
     longest = longest == 0 ? now.seconds : std::max(now.seconds, 0.9 * longest);
     interrupt.step_takes(longest);  // also for a signal that comes before the next one begins
@@ -457,8 +422,7 @@ int train(CLI::App& command, TrainOptions& o) {
   if (curvature_seconds > 0)
     fmt::print("curvature: {:.3g}% of the time, every {} iterations; alpha1 is {:.4g} now\n",
                100 * curvature_seconds / seconds, o.config.curvature.every, trainer.inner_lr());
-  fmt::print("{} kernels ran on {}; checkpoint {}{}\n", backend.kernel_calls(), backend.name(), last,
-             report.empty() ? "" : "; report " + report);
+  fmt::print("checkpoint {}{}\n", last, report.empty() ? "" : "; report " + report);
   fmt::print("next: mcn evaluate --data {} --checkpoint {}\n", o.dataset.root, last);
   return ok;
 }

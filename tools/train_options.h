@@ -65,6 +65,9 @@ void complete_train_options(CLI::App& command, TrainOptions& options);
 /// frame indices, which are this run's and this machine's.
 std::string saved_settings(CLI::App& command);
 
+/// "lr 0.003, batch 48": what the command line, its file, the preset or resolve_train_options has set.
+std::string chosen_settings(const CLI::App& command);
+
 /// A line for each setting that has no effect, or hardly the one that was meant, where the user chose it.
 std::vector<std::string> doubtful_settings(const CLI::App& command, const TrainOptions& options);
 

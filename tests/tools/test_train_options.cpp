@@ -184,6 +184,27 @@ TEST_CASE("the inner rate is a number or follows the curvature") {
   CHECK_THROWS_AS(read(required, {"--inner-lr", "fast"}), CLI::ParseError);
 }
 
+TEST_CASE("config: an error names the line, what was meant, and the table that a key may not be in") {
+  const auto refusal = [](const std::string& toml) {
+    try {
+      static_cast<void>(read(toml));
+    } catch (const UsageError& error) {
+      const std::string text = error.what();
+      return text.substr(text.rfind("/c.toml") + 1);
+    }
+    return std::string("accepted");
+  };
+  CHECK(refusal("# first\n\n[train]\nbatch = 4\n") ==
+        "c.toml:3: expected keys without tables, got the table [train]: put its keys at the top of the file");
+  CHECK(refusal("batch = 4\n[model]\n").starts_with("c.toml:2: expected keys without tables, got the table [model]"));
+  CHECK(refusal("lr = 0.5\nbatch-size = 9\n") == "c.toml:2: unknown key \"batch-size\"; did you mean \"batch\"?");
+  CHECK(refusal("iteratons = 9\n") == "c.toml:1: unknown key \"iteratons\"; did you mean \"iterations\"?");
+  CHECK(refusal("\nfrobnicate = 9\n") == "c.toml:2: unknown key \"frobnicate\"");
+  CHECK(refusal("batch = 4\nlr = 1\n batch=8\n") == "c.toml:3: expected every key once, got \"batch\" twice");
+  CHECK(refusal("batch = 4\nlr = \"fast\"\n").starts_with("c.toml:2: "));
+  CHECK(refusal("epochs = 2\niterations = 3\n") == "c.toml:2: expected either \"iterations\" or \"epochs\", got both");
+}
+
 TEST_CASE("config: an error is one line, whatever it quotes") {
   for (const std::string text : {"a\rb = 1\n", "a\x1b = 1\n", "lr = \"a\rb\"\n"}) {
     INFO(text);
