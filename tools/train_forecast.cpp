@@ -55,7 +55,7 @@ int dry_run(const TrainOptions& o, std::int64_t videos, Backend& backend) {
       own_memory ? "of everything, the kernels' scratch included" : "of all tensors");
   if (!own_memory) row("process", memory_needed(f, false), "all of it, with decoded frames that wait");
   row("available", free_memory(backend), "on device " + backend.name());
-  fmt::print("{:<12} training forecasts it from its first ten seconds\n", "time");
+  fmt::print("{:<12} the run forecasts it, when it has measured ten seconds\n", "time");
   if (!o.force) expect_memory(o, videos, backend, f);
   return ok;
 }

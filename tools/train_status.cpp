@@ -74,7 +74,7 @@ void TimeForecast::add(const IterationMetrics& metrics) {
 
 std::optional<double> TimeForecast::seconds() const {
   constexpr double soonest = 10;
-  if (measured_ < 2 || elapsed_ < soonest) return {};
+  if (measured_ < 4 || !(seconds_ >= soonest)) return {};
   const std::int64_t left = std::max<std::int64_t>(0, config_.iterations - next_);
   const std::int64_t first_order = std::clamp<std::int64_t>(config_.first_order_iterations - next_, 0, left);
   const double costs = static_cast<double>(first_order) * cost(next_) +

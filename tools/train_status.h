@@ -38,10 +38,10 @@ class TimeForecast {
   TimeForecast(const TrainConfig& config, std::int64_t first) : config_(config), next_(first) {}
 
   void add(const IterationMetrics& metrics);
-  /// Seconds from the run's begin to its end. Nothing before the second iteration and ten seconds: the first iteration
-  /// also waits for files to be opened.
+  /// Seconds from the run's begin to its end. Nothing before three iterations of ten seconds together; the run's first
+  /// one, which also waits for files to be opened, is not among them.
   [[nodiscard]] std::optional<double> seconds() const;
-  /// "about 12 min for all 1000 iterations, by the first 14; those from 500 on are of second order and count 2.0
+  /// "about 12 min for 1000 iterations, by the first 14; those from 500 on are of second order and count 2.0
   /// times"; once, when it is known.
   [[nodiscard]] std::optional<std::string> line();
 

@@ -349,9 +349,10 @@ TEST_CASE("configurations that make no sense and checkpoints that do not fit are
     c.model.backbone.width = 0.1;
     CHECK_THROWS_AS(Trainer(c, videos(), backend, path), DataError);
   }
-  SECTION("another bank") {
-    c.bank.kind = BankKind::queue;
-    c.bank.size = 7;
+  SECTION("without its bank") {
+    SafetensorsFile file = read_safetensors(path);
+    file.tensors.erase("bank.features");
+    write_safetensors(path, file);
     CHECK_THROWS_AS(Trainer(c, videos(), backend, path), DataError);
   }
   SECTION("a file that is no checkpoint") {
