@@ -19,7 +19,7 @@ constexpr std::size_t narrowest = 60, widest = 120, where_texts_begin = 30;
 
 /// "  NAME   TEXT", the text wrapped beside the name, or below one that is too long.
 std::string row(const std::string& name, const std::string& text) {
-  std::string left = "  " + name;
+  std::string left = "  " + CLI::detail::trim_copy(name);
   if (text.empty()) return left + "\n";
   if (left.size() + 2 > where_texts_begin)
     left += "\n" + std::string(where_texts_begin, ' ');

@@ -432,7 +432,11 @@ void complete_train_options(CLI::App& command, TrainOptions& options) {
 void resolve_train_options(CLI::App& command, TrainOptions& options, const RunFacts& facts) {
   TrainConfig& c = options.config;
   if (options.preset == "auto") set_option(command, "--preset", choose_preset(facts.videos, facts.memory, facts.gpu));
+  const bool batch_given = command.get_option("--batch")->count() > 0;
   apply_settings(command, std::string(preset_text(options.preset)), "preset " + options.preset);
+  // A preset's batch may be more than a small set has. Pairs of videos, for S and Q.
+  if (const std::int64_t pairs = facts.videos / 2; !batch_given && c.loader.batch > facts.videos && pairs > 0)
+    set_option(command, "--batch", std::to_string(2 * pairs));
   if (options.epochs > 0) {
     const std::int64_t batch = std::max<std::int64_t>(1, c.loader.batch);
     const std::int64_t in_an_epoch = std::max<std::int64_t>(1, (facts.videos + batch - 1) / batch);

@@ -73,8 +73,8 @@ std::vector<std::string> doubtful_settings(const CLI::App& command, const TrainO
 
 /// Settles what depends on the data set, the machine or other settings, also in what the command prints and saves: the
 /// preset's settings for what is not set; epochs become iterations, and shares of training numbers of iterations (where
-/// they stay shares); the resize follows the crop; the bank draws no more than there are videos. UsageError for more
-/// epochs than can be counted.
+/// they stay shares); the resize follows the crop; a preset's batch and the bank's draw are no more than there are
+/// videos. UsageError for more epochs than can be counted.
 void resolve_train_options(CLI::App& command, TrainOptions& options, const RunFacts& facts);
 
 }  // namespace mcn

@@ -96,7 +96,7 @@ TEST_CASE("help is as wide as it is told to be, has its groups, its defaults and
                            "--device",
                            "\nModel:\n",
                            "--arch",
-                           "=r2plus1d_18",
+                           "r2plus1d_18",
                            "\nMethod:\n",
                            "--temperature",
                            "\nOptimizer and length of training:\n",

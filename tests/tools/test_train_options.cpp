@@ -140,6 +140,15 @@ TEST_CASE("a preset sets what is not set, and is chosen by the videos and the de
   CHECK(ucf101.options.config.loader.augment.resize_width == 171);
 }
 
+TEST_CASE("a preset's batch is no more than a small set has, a batch that is given stays") {
+  CHECK(read(required, {"--preset", "tiny"}, 31).options.config.loader.batch == 30);
+  CHECK(read(required, {"--preset", "tiny"}, 48).options.config.loader.batch == 48);
+  CHECK(read(required, {"--preset", "tiny", "--batch", "48"}, 31).options.config.loader.batch == 48);
+  CHECK(read(required + "batch = 40\n", {}, 31).options.config.loader.batch == 40);
+  // Epochs are counted with it: 31 videos are two batches.
+  CHECK(read(required, {"--preset", "tiny", "--epochs", "5"}, 31).options.config.iterations == 10);
+}
+
 TEST_CASE("the resize follows the crop, and the bank has no more rows than there are videos") {
   const auto augment = [&](std::vector<std::string> arguments) {
     return read(required, std::move(arguments), 100).options.config.loader.augment;
