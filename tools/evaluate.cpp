@@ -21,6 +21,7 @@ namespace {
 struct Options {
   NetworkOptions network;
   DatasetConfig dataset;
+  std::string test_data;  // empty: the data set's own test videos
   ProtocolConfig protocols;
   std::vector<std::string> classes;
   std::int64_t labels_per_class = 0;  // 0: all
@@ -171,11 +172,13 @@ std::string to_json(const Options& o, const Subject& subject, const Protocols& t
     if (row.key != std::string("r1") && row.measure != &Protocols::knn && row.measure != &Protocols::linear)
       retrieval[row.key] = percent(summarize(row.of(trained), o.seed).value);
   retrieval["random"] = first["random"];
+  retrieval["random_map"] = percent(summarize(random.precision, o.seed).value);
   retrieval["by_class"] = first["by_class"];
   json["knn"] = to_json(o, subject, trained.knn, random.knn);
   json["linear"] = to_json(o, subject, trained.linear, random.linear);
   json["checkpoint"] = o.network.path();
   json["data"] = o.dataset.root;
+  json["test_data"] = o.test_data.empty() ? o.dataset.root : o.test_data;
   json["split"] = o.dataset.split;
   json["clips"] = o.network.embed.clips;
   json["labels_per_class"] = o.labels_per_class > 0 ? nlohmann::ordered_json(o.labels_per_class) : nullptr;
@@ -198,8 +201,14 @@ int evaluate(const Options& o) {
   if (!o.json.empty()) expect_writable("evaluate", o.json);
   Backend& backend = open(o.network.device, DType::f32);
   const Network network = load_network(o.network, backend);
+  DatasetConfig of_test = o.dataset;
+  if (!o.test_data.empty()) {
+    of_test = {};
+    of_test.root = o.test_data;
+    of_test.format = detect_format(of_test);
+  }
   const double max_bad = o.network.embed.max_bad_percent;
-  Dataset train = load(o.dataset, Subset::train, max_bad), test = load(o.dataset, Subset::test, max_bad);
+  Dataset train = load(o.dataset, Subset::train, max_bad), test = load(of_test, Subset::test, max_bad);
   expect_same_classes(train, test);
   Subject subject;
   const Dataset& knows_more = train.classes.size() < test.classes.size() ? test : train;
@@ -261,6 +270,11 @@ void add_evaluate(CLI::App& app) {
   auto o = std::make_shared<Options>();
   add_network_options(*command, o->network);
   add_dataset_options(*command, o->dataset, true);
+  command
+      ->add_option("--test-data", o->test_data,
+                   "data set whose test videos are evaluated in the place of --data's own, such as the same classes "
+                   "filmed otherwise")
+      ->type_name(folder_type);
   command
       ->add_option("--classes", o->classes,
                    "names or numbers of the classes to which training and test videos are limited, such as those that "

@@ -1,26 +1,15 @@
 // `mcn train`: reads the settings, runs the trainer, keeps the run's folder.
-#include <fcntl.h>
-#include <fmt/chrono.h>
-#include <sys/file.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cmath>
-#include <csignal>
-#include <ctime>
 #include <filesystem>
-#include <fstream>
 #include <functional>
-#include <nlohmann/json.hpp>
-#include <set>
+#include <optional>
 
 #include "data/loader.h"
-#include "engine/atomic_file.h"
 #include "engine/device.h"
 #include "engine/dry_device.h"
 #include "engine/host_memory.h"
 #include "engine/range.h"
 #include "meta/forecast.h"
+#include "meta/train/run_folder.h"
 #include "meta/train/settings.h"
 #include "tools/command.h"
 #include "tools/help.h"
@@ -34,178 +23,6 @@
 
 namespace mcn {
 namespace {
-
-namespace fs = std::filesystem;
-
-// Coordinated universal time, as in ISO 8601.
-std::string time_now() { return fmt::format("{:%FT%TZ}", fmt::gmtime(std::time(nullptr))); }
-
-nlohmann::json to_json(const IterationMetrics& m, std::int64_t videos, std::int64_t batch) {
-  nlohmann::json json{{"iteration", m.iteration},
-                      {"time", time_now()},
-                      {"epoch", static_cast<double>((m.iteration + 1) * batch) / static_cast<double>(videos)},
-                      {"clips_per_second", 2 * static_cast<double>(batch) / m.seconds},
-                      {"loss_query", m.query_loss},
-                      {"contrastive_query", m.query.contrastive},
-                      {"meta_query", m.query.meta},
-                      {"learning_rate", m.learning_rate},
-                      {"gradient_norm", m.gradient_norm},
-                      {"seconds", m.seconds},
-                      {"wait_seconds", 1e-3 * m.wait_ms},
-                      {"waited_share", 1e-3 * m.wait_ms / m.seconds},
-                      {"decode_seconds", 1e-3 * m.decode_ms},
-                      {"clip_decode_seconds", 1e-3 * m.clip_decode_ms},
-                      {"ring_ready", m.ring_ready},
-                      {"bad_videos", m.bad_videos},
-                      {"shortened_clips", m.shortened_clips}};
-  const auto put = [&json](const std::string& set, const Accuracies& a) {
-    json["top1_" + set] = a.top1;
-    json["top1_chance"] = a.top1_chance;
-    if (a.pairs) json["pairs_" + set] = *a.pairs;
-  };
-  put("query", m.query_accuracies);
-  if (m.support_accuracies) put("support", *m.support_accuracies);
-  for (const GroupUpdate& u : m.updates) json["update_ratio"][u.group] = u.ratio;
-  if (m.inner) {
-    json["inner_lr"] = m.inner->inner_lr;
-    json["order"] = m.inner->order;
-    json["query_gradient_norm"] = m.inner->query_gradient_norm;
-    json["hessian_term_norm"] = m.inner->hessian_term_norm;
-    json["outer_cosine"] = m.inner->cosine;
-  }
-  if (m.curvature) {
-    json["curvature"] = m.curvature->eigenvalue;
-    json["curvature_alignment"] = m.curvature->alignment;
-    json["inner_lr_curvature"] = m.inner ? m.inner->inner_lr * m.curvature->eigenvalue : 0;
-    json["loss_query_at_theta"] = m.curvature->query_loss_at_theta;
-    json["curvature_seconds"] = m.curvature->seconds;
-  }
-  if (m.support) {
-    json["loss_support"] = m.support_loss;
-    json["contrastive_support"] = m.support->contrastive;
-    json["meta_support"] = m.support->meta;
-  }
-  return json;
-}
-
-constexpr const char* last_finite = "last-finite.safetensors";
-
-void make_folder(const fs::path& path) {
-  std::error_code error;
-  fs::create_directories(path, error);
-  if (error || !fs::is_directory(path))
-    fail<DataError>("train", "cannot make folder {}: {}", path.string(), error.message());
-}
-
-// Keeps other runs out of the folder: they would move this one's files aside, and write their checkpoints over its own.
-// The kernel lets go of the lock however the process ends.
-class FolderLock {
- public:
-  explicit FolderLock(const fs::path& folder)
-      : descriptor_(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
-    // Any other error is of a file system that has no locks.
-    if (descriptor_ < 0 || ::flock(descriptor_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;
-    ::close(descriptor_);
-    fail<DataError>("train", "{}: expected a folder that no other run writes to, got one that another run has now",
-                    folder.string());
-  }
-  ~FolderLock() {
-    if (descriptor_ >= 0) ::close(descriptor_);
-  }
-  FolderLock(const FolderLock&) = delete;
-  FolderLock& operator=(const FolderLock&) = delete;
-
- private:
-  int descriptor_;
-};
-
-bool lies_in(const fs::path& checkpoint, const fs::path& folder) {
-  std::error_code error;
-  return !checkpoint.empty() && fs::equivalent(fs::absolute(checkpoint).parent_path(), folder, error);
-}
-
-// What an earlier run left in the folder goes to the first free earlier-N in it, which is returned; empty if there was
-// nothing. A run may be days of work, and its folder's name is easily given twice.
-fs::path put_aside_earlier_run(const fs::path& out) {
-  fs::path aside;
-  std::vector<std::string> names = event_files(out);
-  for (const char* name :
-       {"config.toml", "metrics.jsonl", "bad_videos.jsonl", "last.safetensors", last_finite, "report.html"})
-    names.emplace_back(name);
-  for (const std::string& name : names) {
-    if (!fs::exists(fs::symlink_status(out / name))) continue;
-    for (int i = 1; aside.empty(); ++i)
-      if (const fs::path free = out / fmt::format("earlier-{}", i); !fs::exists(fs::symlink_status(free))) aside = free;
-    make_folder(aside);
-    std::error_code error;
-    fs::rename(out / name, aside / name, error);
-    if (error)
-      fail<DataError>("train", "cannot move {} of an earlier run to {}: {}", name, aside.string(), error.message());
-  }
-  return aside;
-}
-
-// A file with a JSON object a line, each of some iteration. A resumed run keeps the lines of the iterations before it.
-class IterationLog {
- public:
-  IterationLog(const fs::path& path, std::int64_t first_iteration,
-               const std::function<void(const nlohmann::json&)>& on_kept = {})
-      : path_(path) {
-    std::string kept;
-    if (std::ifstream old(path); old && first_iteration > 0)
-      for (std::string line; std::getline(old, line);) {
-        const auto json = nlohmann::json::parse(line, nullptr, false);
-        // Of a run that was killed the last line may be a piece of one.
-        if (!json.is_object() || !json.contains("iteration") || !json["iteration"].is_number_integer()) continue;
-        if (json["iteration"].get<std::int64_t>() >= first_iteration) continue;
-        kept += line + "\n";
-        if (on_kept) on_kept(json);
-      }
-    // The lines of days of training must outlive a full disk, or being killed here.
-    AtomicFile whole("train", path.string());
-    whole.write(kept);
-    whole.commit();
-    stream_.open(path, std::ios::app);
-    check();
-  }
-  void write(const nlohmann::json& json) {
-    // A file's name need not be UTF-8.
-    stream_ << json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n' << std::flush;
-    check();
-  }
-  [[nodiscard]] std::string path() const { return path_.string(); }
-
- private:
-  void check() const {
-    if (!stream_) fail<DataError>("train", "cannot write {}", path_.string());
-  }
-  fs::path path_;
-  std::ofstream stream_;
-};
-
-// The list of the videos that cannot be used, in the order in which training came upon them.
-class BadVideos {
- public:
-  BadVideos(const fs::path& path, const Dataset& dataset, std::int64_t first_iteration)
-      : dataset_(dataset),
-        log_(path, first_iteration, [this](const nlohmann::json& line) { listed_.insert(line.value("video", "")); }) {}
-  void list(const Trainer& trainer) {
-    for (const auto& [index, error] : trainer.bad_videos()) {
-      const std::string& name = dataset_.videos[static_cast<std::size_t>(index)].source.name;
-      if (listed_.insert(name).second)
-        log_.write({{"iteration", trainer.iteration()}, {"video", name}, {"error", error}});
-    }
-    found_ = std::ssize(trainer.bad_videos());
-  }
-  [[nodiscard]] std::int64_t found() const { return found_; }
-  [[nodiscard]] std::string path() const { return log_.path(); }
-
- private:
-  const Dataset& dataset_;
-  std::set<std::string> listed_;  // before the log, which fills it
-  IterationLog log_;
-  std::int64_t found_ = 0;
-};
 
 // Opens the device's profiler window, and a range round it, for the iterations that --profile-steps names.
 class ProfileWindow {
@@ -244,64 +61,6 @@ void start_from(Trainer& trainer, const TrainOptions& o) {
   print_report(o.init, report);
 }
 
-// The files of a run. They appear with its first result, and only then are those of an earlier run put aside: a run
-// that fails before has harmed nothing.
-class RunFolder {
- public:
-  RunFolder(const TrainOptions& o, std::string resolved, const Dataset& dataset, std::int64_t first)
-      : out_(o.out),
-        resume_(o.resume),
-        resolved_(std::move(resolved)),
-        dataset_(dataset),
-        first_(first),
-        batch_(o.config.loader.batch),
-        report_(o.report),
-        tensorboard_(o.tensorboard) {
-    make_folder(out_);
-    lock_.emplace(out_);
-    // That it can be written to is found out before the work.
-    const AtomicFile probe("train", (out_ / "config.toml").string());
-  }
-
-  void begin() {
-    if (metrics_) return;
-    if (!lies_in(resume_, out_))
-      if (const fs::path aside = put_aside_earlier_run(out_); !aside.empty())
-        fmt::print(stderr, "{} holds an earlier run; its files are in {} now\n", out_.string(), aside.string());
-    AtomicFile config("train", (out_ / "config.toml").string());
-    config.write(resolved_);
-    config.commit();
-    metrics_.emplace(out_ / "metrics.jsonl", first_);
-    bad_.emplace(out_ / "bad_videos.jsonl", dataset_, first_);
-    if (tensorboard_) events_.emplace(open_event_file(out_, first_));
-  }
-  /// One that begin() would put aside, and a run that has come to nothing should not.
-  [[nodiscard]] bool holds_another_run() const {
-    return !metrics_ && !lies_in(resume_, out_) && fs::exists(fs::symlink_status(out_ / "last.safetensors"));
-  }
-  /// After begin().
-  void write(const IterationMetrics& metrics) {
-    const nlohmann::json json = to_json(metrics, std::ssize(dataset_.videos), batch_);
-    metrics_->write(json);
-    if (events_) add_metrics(*events_, json);
-  }
-  /// Writes the page of the run so far, if one is wanted; its path, empty without it.
-  std::string report() { return report_ && metrics_ ? write_run_report(out_) : std::string(); }
-  [[nodiscard]] BadVideos& bad() { return *bad_; }
-  [[nodiscard]] std::string file(const char* name) const { return (out_ / name).string(); }
-
- private:
-  fs::path out_, resume_;
-  std::string resolved_;
-  const Dataset& dataset_;
-  std::int64_t first_, batch_;
-  bool report_, tensorboard_;
-  std::optional<FolderLock> lock_;
-  std::optional<IterationLog> metrics_;
-  std::optional<BadVideos> bad_;
-  std::optional<EventFile> events_;
-};
-
 // A value that is not finite ends the run; the state before it is kept beside the last checkpoint.
 [[noreturn]] void not_finite(const NonFiniteError& error, Trainer& trainer, const std::string& path,
                              bool worth_keeping) {
@@ -315,6 +74,89 @@ class RunFolder {
   const std::string message = fmt::format(
       "{}; a lower --lr or --inner-lr, a longer --warmup or --clip-grad keeps steps shorter{}", error.what(), kept);
   throw NonFiniteError(message);
+}
+
+void begin(RunFolder& folder) {
+  if (const auto aside = folder.begin(); !aside.empty())
+    fmt::print(stderr, "{} holds an earlier run; its files are in {} now\n", folder.path(), aside.string());
+}
+
+// Writes the page of the run so far, if one is wanted; its path, empty without it.
+std::string report(const TrainOptions& o, const RunFolder& folder) {
+  return o.report && folder.begun() ? write_run_report(folder.path()) : std::string();
+}
+
+// What --evaluate-every asks for, at the start, every so many iterations and at the end.
+class RunEvaluator {
+ public:
+  RunEvaluator(const TrainOptions& o, const Dataset& dataset, Backend& backend, std::int64_t first)
+      : monitor_(dataset, config_of(o)),
+        backend_(backend),
+        every_(o.evaluate_every),
+        iterations_(o.config.iterations),
+        first_(first) {}
+
+  void look(Trainer& trainer, RunFolder& folder, Progress& progress, const InterruptGuard& interrupt) {
+    const std::int64_t n = trainer.iteration();
+    if (n % every_ != 0 && n != iterations_) return;
+    // In another folder than the checkpoint's the first result is an iteration.
+    if (n == first_ && first_ > 0 && !folder.goes_on()) return;
+    const MonitorMeasures m = monitor_.measure(trainer.description(), trainer.model(), trainer.state(), backend_,
+                                               [&] { interrupt.throw_if_requested(); });
+    seconds_ += m.seconds;
+    ++done_;
+    if (n > 0) begin(folder);
+    const bool best = folder.write(n, m);
+    if (best) trainer.save(folder.file(RunFolder::best));
+    progress.note(fmt::format("{}: k-NN {}, linear probe {}, chance {:.4g}%{}",
+                              n == 0 ? "before training" : fmt::format("after {} iterations", n), text_of(m.knn),
+                              text_of(m.linear), 100 * m.knn.chance,
+                              best ? fmt::format("; the best k-NN so far, kept in {}", RunFolder::best) : ""));
+  }
+  [[nodiscard]] double seconds() const { return seconds_; }
+  /// Those of this run that are still to come count as those that were; 0 if there was none.
+  [[nodiscard]] double seconds_in_all() const {
+    const std::int64_t after = (iterations_ - 1) / every_ - first_ / every_ + 1;
+    return done_ == 0 ? 0 : seconds_ / static_cast<double>(done_) * static_cast<double>(after + (first_ == 0 ? 1 : 0));
+  }
+
+ private:
+  static MonitorConfig config_of(const TrainOptions& o) {
+    MonitorConfig config;
+    config.videos = o.evaluate_videos;
+    config.embed.threads = o.config.loader.threads;
+    config.embed.max_bad_percent = o.config.loader.max_bad_percent;
+    config.embed.files = o.config.loader.files;
+    config.seed = o.config.loader.seed;
+    return config;
+  }
+  static std::string text_of(const Summary& s) {
+    return fmt::format("{:.1f}% ({:.1f} to {:.1f})", 100 * s.value, 100 * s.low, 100 * s.high);
+  }
+
+  Monitor monitor_;
+  Backend& backend_;
+  std::int64_t every_, iterations_, first_;
+  std::int64_t done_ = 0;
+  double seconds_ = 0;
+};
+
+// Without labels there is nothing to evaluate: an error where the user asked for it, and else a line.
+std::optional<RunEvaluator> open_evaluator(const TrainOptions& o, const Dataset& dataset, Backend& backend,
+                                           std::int64_t first) {
+  if (o.evaluate_every == 0 || o.evaluate_every > o.config.iterations) return {};
+  try {
+    return RunEvaluator(o, dataset, backend, first);
+  } catch (const DataError& error) {
+    if (o.chosen.contains("--evaluate-every")) throw;
+    fmt::print(stderr, "{}; there is no evaluation during training\n", error.what());
+    return {};
+  }
+}
+
+std::string text_of_start(const Evaluations& evaluations) {
+  const auto& start = evaluations.start();
+  return start ? fmt::format("; {:.1f}% before training", 100 * start->knn) : "";
 }
 
 int train(CLI::App& command, TrainOptions& o) {
@@ -331,7 +173,8 @@ int train(CLI::App& command, TrainOptions& o) {
   // A run that goes on may have its settings, --init among them, from its own config.toml.
   if (!o.init.empty() && o.resume.empty()) start_from(trainer, o);
   const std::int64_t first = trainer.iteration();
-  RunFolder folder(o, resolved, dataset, first);
+  std::optional<RunEvaluator> evaluator = open_evaluator(o, dataset, backend, first);
+  RunFolder folder({o.out, o.resume, resolved, first, o.config.loader.batch, o.tensorboard}, dataset);
   if (first >= o.config.iterations && !o.resume.empty()) {
     fmt::print(stderr, "nothing was left to train: {} has {} iterations, --iterations says {}\n", o.resume, first,
                o.config.iterations);
@@ -339,7 +182,7 @@ int train(CLI::App& command, TrainOptions& o) {
   }
   if (const std::string& changed = trainer.changed_since_checkpoint(); !changed.empty())
     fmt::print(stderr, "changed since the checkpoint: {}\n", changed);
-  const std::string last = folder.file("last.safetensors");
+  const std::string last = folder.file(RunFolder::last);
   fmt::print("{}\n", wrapped(fmt::format("settings that are not defaults (all: {}): {}", folder.file("config.toml"),
                                          chosen_settings(command)),
                              help_width(), 2));
@@ -361,27 +204,29 @@ int train(CLI::App& command, TrainOptions& o) {
   TrainingWatch watch;
   double longest = 0, curvature_seconds = 0, seconds = 0;
   bool shortened = false;
-  while (trainer.iteration() < o.config.iterations) {
+  while (true) {
     IterationMetrics now;
     try {
       interrupt.throw_if_requested();
+      if (evaluator) evaluator->look(trainer, folder, progress, interrupt);
+      if (trainer.iteration() == o.config.iterations) break;
       if (longest > 0) interrupt.step_takes(longest);
       profiler.before(trainer.iteration());
       now = trainer.step([&] { interrupt.throw_if_requested(); });
     } catch (const Interrupted&) {
-      folder.begin();
+      begin(folder);
       trainer.save(last);
       progress.finish();
-      folder.report();
+      report(o, folder);
       fmt::print(stderr, "interrupted after {} iterations; go on with --resume {}\n", trainer.iteration(), last);
       end_soon();
       return interrupted;
     } catch (const NonFiniteError& error) {
-      folder.report();
-      not_finite(error, trainer, folder.file(last_finite), trainer.iteration() > first);
+      report(o, folder);
+      not_finite(error, trainer, folder.file(RunFolder::last_finite), trainer.iteration() > first);
     } catch (const DataError& error) {
       if (trainer.iteration() == first && (trainer.bad_videos().empty() || folder.holds_another_run())) throw;
-      folder.begin();
+      begin(folder);
       folder.bad().list(trainer);
       if (trainer.iteration() > first) trainer.save(last);
       if (folder.bad().found() == 0) throw;
@@ -389,12 +234,12 @@ int train(CLI::App& command, TrainOptions& o) {
       const std::string message = fmt::format("{}; all of them: {}", error.what(), folder.bad().path());
       throw DataError(message);
     }
-    folder.begin();
+    begin(folder);
     folder.write(now);
     if (now.bad_videos > folder.bad().found()) folder.bad().list(trainer);
     status.add(now);
     time_forecast.add(now);
-    if (const auto line = time_forecast.line()) progress.note(*line);
+    if (const auto line = time_forecast.line(evaluator ? evaluator->seconds_in_all() : 0)) progress.note(*line);
     seconds += now.seconds;
     longest = longest == 0 ? now.seconds : std::max(now.seconds, 0.9 * longest);
     interrupt.step_takes(longest);  // also for a signal that comes before the next one begins
@@ -412,17 +257,20 @@ int train(CLI::App& command, TrainOptions& o) {
   profiler.stop();
   progress.finish();
   trainer.save(last);
-  const std::string report = folder.report();
+  const std::string page = report(o, folder);
   if (folder.bad().found() > 0)
     fmt::print(stderr, "{} of {} videos cannot be used, and others took their places; {} lists them\n",
                folder.bad().found(), videos, folder.bad().path());
   fmt::print("{} iterations, {:.4g} epochs in {}: {}\n", trainer.iteration(),
              static_cast<double>(trainer.iteration() * o.config.loader.batch) / static_cast<double>(videos),
-             clock_time(seconds), status.learned());
+             clock_time(seconds + (evaluator ? evaluator->seconds() : 0)), status.learned());
+  if (const auto& best = folder.evaluations().best())
+    fmt::print("best k-NN during training: {:.1f}% after {} iterations, {}{}\n", 100 * best->knn, best->iteration,
+               folder.file(RunFolder::best), text_of_start(folder.evaluations()));
   if (curvature_seconds > 0)
     fmt::print("curvature: {:.3g}% of the time, every {} iterations; alpha1 is {:.4g} now\n",
                100 * curvature_seconds / seconds, o.config.curvature.every, trainer.inner_lr());
-  fmt::print("checkpoint {}{}\n", last, report.empty() ? "" : "; report " + report);
+  fmt::print("checkpoint {}{}\n", last, page.empty() ? "" : "; report " + page);
   fmt::print("next: mcn evaluate --data {} --checkpoint {}\n", o.dataset.root, last);
   return ok;
 }

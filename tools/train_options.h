@@ -32,14 +32,15 @@ std::optional<IterationsOrShare> parse_iterations_or_share(const std::string& te
 
 struct TrainOptions {
   TrainConfig config;
-  IterationsOrShare warmup{5, true}, first_order_for;
+  IterationsOrShare warmup{5, true}, first_order_for, evaluate_every_or_share;
   std::int64_t epochs = 0;  ///< 0: iterations are given
   DeviceOptions device;
   DatasetConfig dataset;
   std::string config_file, out, resume, init, preset = "auto";
   bool strict = true;  ///< whether `init` must have just what the network needs
-  std::int64_t checkpoint_every = 100;
-  std::set<std::string> chosen;  ///< options of the command line
+  std::int64_t checkpoint_every = 100, evaluate_videos = 400;
+  std::int64_t evaluate_every = 0;  ///< once it is resolved
+  std::set<std::string> chosen;     ///< options of the command line
   std::optional<ProfileSteps> profile;
   bool dry_run = false, force = false;
   bool report = true, tensorboard = false;

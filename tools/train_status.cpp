@@ -72,7 +72,7 @@ void TimeForecast::add(const IterationMetrics& metrics) {
   next_ = metrics.iteration + 1;
 }
 
-std::optional<double> TimeForecast::seconds() const {
+std::optional<double> TimeForecast::seconds(double beside) const {
   constexpr double soonest = 10;
   if (measured_ < 4 || !(seconds_ >= soonest)) return {};
   const std::int64_t left = std::max<std::int64_t>(0, config_.iterations - next_);
@@ -81,11 +81,11 @@ std::optional<double> TimeForecast::seconds() const {
                        static_cast<double>(left - first_order) * cost(config_.iterations);
   const double measurements =
       config_.curvature.every > 0 ? static_cast<double>(left) / static_cast<double>(config_.curvature.every) : 0;
-  return elapsed_ + seconds_ / costs_ * costs + measurements * config_.curvature.products * product_seconds_;
+  return beside + elapsed_ + seconds_ / costs_ * costs + measurements * config_.curvature.products * product_seconds_;
 }
 
-std::optional<std::string> TimeForecast::line() {
-  const std::optional<double> all = said_ ? std::nullopt : seconds();
+std::optional<std::string> TimeForecast::line(double beside) {
+  const std::optional<double> all = said_ ? std::nullopt : seconds(beside);
   if (!all) return {};
   said_ = true;
   std::string text = fmt::format("about {} for {} iterations, by the first {}", duration(*all),

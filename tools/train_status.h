@@ -40,10 +40,11 @@ class TimeForecast {
   void add(const IterationMetrics& metrics);
   /// Seconds from the run's begin to its end. Nothing before three iterations of ten seconds together; the run's first
   /// one, which also waits for files to be opened, is not among them.
-  [[nodiscard]] std::optional<double> seconds() const;
+  /// beside: that the run takes for other things than iterations.
+  [[nodiscard]] std::optional<double> seconds(double beside = 0) const;
   /// "about 12 min for 1000 iterations, by the first 14; those from 500 on are of second order and count 2.0
   /// times"; once, when it is known.
-  [[nodiscard]] std::optional<std::string> line();
+  [[nodiscard]] std::optional<std::string> line(double beside = 0);
 
  private:
   [[nodiscard]] double cost(std::int64_t iteration) const;

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "data/batch.h"
-#include "data/dataset.h"
 #include "meta/evaluate/embed.h"
+#include "meta/evaluate/selection.h"
 #include "meta/optimizer.h"
 
 namespace mcn {
@@ -51,13 +51,6 @@ struct Predictions {
   /// classes x classes counts; row: true class, column: predicted.
   [[nodiscard]] std::vector<std::int64_t> confusion() const;
 };
-
-/// Splits a data set: `percent` of each class's videos, at least one of a class of two or more, drawn by the seed, are
-/// held out. Both parts keep the order. UsageError unless 0 < percent < 100.
-struct HeldOut {
-  Dataset train, validation;
-};
-HeldOut hold_out(const Dataset& dataset, double percent, std::uint64_t seed);
 
 class Finetuner {
  public:

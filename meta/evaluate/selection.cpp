@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <map>
 
 #include "engine/random.h"
@@ -63,6 +64,27 @@ Dataset some_of_each_class(const Dataset& dataset, std::int64_t k, std::uint64_t
   result.videos.clear();
   for (const std::size_t i : chosen) result.videos.push_back(dataset.videos[i]);
   return result;
+}
+
+HeldOut hold_out(const Dataset& dataset, double percent, std::uint64_t seed) {
+  if (!(percent > 0 && percent < 100))
+    fail("evaluate", "expected to hold out more than 0 and less than 100%, got {}", percent);
+  std::map<std::int64_t, std::vector<std::size_t>> of_class;
+  for (std::size_t i = 0; i < dataset.videos.size(); ++i) of_class[dataset.videos[i].label].push_back(i);
+  std::vector<bool> held(dataset.videos.size());
+  for (auto& [label, videos] : of_class) {
+    if (videos.size() < 2) continue;
+    Philox random(seed, static_cast<std::uint64_t>(label));
+    random.shuffle(std::span<std::size_t>(videos));
+    const auto wanted = static_cast<std::size_t>(std::llround(percent / 100 * static_cast<double>(videos.size())));
+    const std::size_t count = std::clamp<std::size_t>(wanted, 1, videos.size() - 1);
+    for (std::size_t i = 0; i < count; ++i) held[videos[i]] = true;
+  }
+  HeldOut split;
+  split.train.classes = split.validation.classes = dataset.classes;
+  for (std::size_t i = 0; i < dataset.videos.size(); ++i)
+    (held[i] ? split.validation : split.train).videos.push_back(dataset.videos[i]);
+  return split;
 }
 
 }  // namespace mcn

@@ -56,6 +56,14 @@ std::vector<ChartSpec> known_charts() {
        both("pairs"),
        {{"chance", 0.5, ""}},
        true},
+      {"Accuracy",
+       "Evaluation during training",
+       "classes of labelled training videos by features of others; the test videos have no part in it",
+       {{"evaluation.knn.value", "k-NN"}, {"evaluation.linear.value", "linear probe"}},
+       {{"chance", 0, "evaluation.knn.chance"}},
+       true,
+       0,
+       true},
       {"Losses",
        "Loss",
        "InfoNCE + lambda times the meta branch; S at theta, Q after the inner steps",
@@ -138,7 +146,7 @@ bool is_left_out(const std::string& key) {
                                           "curvature_alignment",
                                           "curvature_seconds",
                                           "loss_query_at_theta"};
-  return keys.contains(key);
+  return keys.contains(key) || key.starts_with("evaluation.");
 }
 
 // Update ratios: the groups together for one run, a chart a group for several; then what has no chart yet.

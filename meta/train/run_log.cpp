@@ -37,20 +37,22 @@ void sort_by_x(Curve& curve) {
   curve = std::move(sorted);
 }
 
-// One reading of metrics.jsonl, with what it could not use.
-class MetricsReader {
+// One reading of metrics.jsonl or evaluations.jsonl, with what it could not use.
+class LineReader {
  public:
-  explicit MetricsReader(RunLog& run) : run_(run) {}
+  /// prefix: of the keys of the curves.
+  LineReader(RunLog& run, std::string name, std::string prefix)
+      : run_(run), name_(std::move(name)), prefix_(std::move(prefix)) {}
 
-  void read(const fs::path& path) {
-    std::ifstream stream(path, std::ios::binary);
-    if (!stream) return problem("metrics.jsonl cannot be read");
+  void read(const fs::path& folder) {
+    std::ifstream stream(folder / name_, std::ios::binary);
+    if (!stream) return problem(name_ + " cannot be read");
     for (std::string line; std::getline(stream, line);) {
       ++lines_;
       const bool whole = !stream.eof();
       if (take(line)) continue;
       if (!whole)
-        problem(fmt::format("the last line of metrics.jsonl, line {}, is cut off and left out", lines_));
+        problem(fmt::format("the last line of {}, line {}, is cut off and left out", name_, lines_));
       else if (bad_lines_++ == 0)
         first_bad_line_ = lines_;
     }
@@ -73,10 +75,10 @@ class MetricsReader {
     for (const auto& [key, value] : object.items()) {
       if (key == iteration_key) continue;
       if (!value.is_object()) {
-        add(key, x, value);
+        add(prefix_ + key, x, value);
         continue;
       }
-      for (const auto& [inner, number] : value.items()) add(fmt::format("{}.{}", key, inner), x, number);
+      for (const auto& [inner, number] : value.items()) add(fmt::format("{}{}.{}", prefix_, key, inner), x, number);
     }
     return true;
   }
@@ -94,21 +96,23 @@ class MetricsReader {
   }
 
   void say() {
-    if (lines_ == 0) problem("metrics.jsonl is empty: the run ended before its first iteration");
+    const bool is_metrics = prefix_.empty();
+    if (lines_ == 0 && is_metrics) problem("metrics.jsonl is empty: the run ended before its first iteration");
     if (bad_lines_ > 0)
-      problem(fmt::format("{} of {} lines of metrics.jsonl are no JSON objects and are left out, line {} first",
-                          bad_lines_, lines_, first_bad_line_));
+      problem(fmt::format("{} of {} lines of {} are no JSON objects and are left out, line {} first", bad_lines_,
+                          lines_, name_, first_bad_line_));
     if (without_iteration_ > 0)
-      problem(fmt::format("{} of {} lines of metrics.jsonl have no number \"iteration\" and are left out",
-                          without_iteration_, lines_));
+      problem(fmt::format("{} of {} lines of {} have no number \"iteration\" and are left out", without_iteration_,
+                          lines_, name_));
     for (const auto& [key, count] : not_finite_)
       problem(fmt::format("{} of {} values of {} are not finite and are left out", count, lines_, key));
     const bool known = std::ranges::any_of(run_.curves, [](const auto& c) { return c.first.starts_with("loss_"); });
-    if (!run_.curves.empty() && !known)
+    if (is_metrics && !run_.curves.empty() && !known)
       problem("metrics.jsonl has no loss: its keys are not those of `mcn train`, and are shown by their names");
   }
 
   RunLog& run_;
+  std::string name_, prefix_;
   std::size_t lines_ = 0, bad_lines_ = 0, first_bad_line_ = 0, without_iteration_ = 0;
   std::map<std::string, std::size_t> not_finite_;
 };
@@ -192,7 +196,7 @@ RunLog read_run(const std::string& folder) {
   run.finetuning = read_result(path / "finetune.json", run);
   if (!missing(path / "config.toml")) read_settings(path / "config.toml", run);
   if (!missing(path / "metrics.jsonl")) {
-    MetricsReader(run).read(path / "metrics.jsonl");
+    LineReader(run, "metrics.jsonl", "").read(path);
     if (run.settings.empty()) run.problems.emplace_back("config.toml is missing or empty: the settings are unknown");
   } else if (run.evaluation.is_null() && run.finetuning.is_null()) {
     run.problems.emplace_back("there is no metrics.jsonl: no iteration was finished, or this is no run's folder");
@@ -201,6 +205,8 @@ RunLog read_run(const std::string& folder) {
   for (const auto& [key, curve] : run.curves) done = std::max(done, curve.x.back() + 1);
   if (const auto iterations = planned(run); iterations && !run.curves.empty() && done < *iterations)
     run.problems.push_back(fmt::format("unfinished: {:.0f} of {:.0f} iterations", done, *iterations));
+  // After it is known how far the run came: these count the iterations before them.
+  if (!missing(path / "evaluations.jsonl")) LineReader(run, "evaluations.jsonl", "evaluation.").read(path);
   return run;
 }
 

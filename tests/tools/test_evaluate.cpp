@@ -2,6 +2,7 @@
 // before any work is done.
 #include <algorithm>
 #include <cmath>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "data/dataset.h"
@@ -95,6 +96,31 @@ std::string copy_with_list(const test::TemporaryFolder& folder, const std::strin
 
 }  // namespace
 
+TEST_CASE("evaluate takes the test videos of another data set, and says so") {
+  const Set& set = shared_set();
+  const test::TemporaryFolder folder;
+  std::ifstream list(set.root + "/ucfTrainTestlist/testlist01.txt");
+  std::string first, second;
+  REQUIRE(std::getline(list, first));
+  REQUIRE(std::getline(list, second));
+  const std::string other = copy_with_list(folder, "testlist01.txt", first + "\n" + second + "\n");
+  const auto evaluate = [&](const std::string& root, const Arguments& more, const std::string& json) {
+    const auto result = mcn_command(set.evaluate(root) + more + Arguments{"--json", folder.file(json)});
+    CAPTURE(result.err);
+    REQUIRE(result.exit_code == 0);
+    return json_of(folder.file(json));
+  };
+  auto with = evaluate(set.root, {"--test-data", other}, "with.json"), alone = evaluate(other, {}, "alone.json");
+  CHECK(with.at("test_videos") == 2);
+  CHECK(with.at("data") == set.root);
+  CHECK(with.at("test_data") == other);
+  CHECK(alone.at("test_data") == other);
+  for (auto* json : {&with, &alone}) json->erase("data");
+  CHECK(with == alone);
+  CHECK(test::one_line_error(mcn_command(set.evaluate(set.root) + Arguments{"--test-data", folder.file("none")}),
+                             "dataset"));
+}
+
 TEST_CASE("evaluate prints a table, and writes one JSON object in percent") {
   const Set& set = shared_set();
   const test::TemporaryFolder folder;
@@ -110,8 +136,8 @@ TEST_CASE("evaluate prints a table, and writes one JSON object in percent") {
   for (const std::string& name : set.train.classes) CHECK(result.out.find("\n" + name + " ") != std::string::npos);
 
   const auto json = json_of(folder.file("e.json"));
-  CHECK(keys_of(json.at("retrieval")) ==
-        Arguments{"value", "low", "high", "chance", "r5", "r10", "r20", "r50", "map", "random", "by_class"});
+  CHECK(keys_of(json.at("retrieval")) == Arguments{"value", "low", "high", "chance", "r5", "r10", "r20", "r50", "map",
+                                                   "random", "random_map", "by_class"});
   for (const char* protocol : {"retrieval", "knn", "linear"}) {
     CAPTURE(protocol);
     const auto& p = json.at(protocol);

@@ -47,6 +47,7 @@ TEST_CASE("a run's time is forecast from its first iterations, what is still to 
   // measurements of 3 products.
   REQUIRE(forecast.seconds());
   CHECK(*forecast.seconds() == Catch::Approx(20 + 184 + 400 + 4.8 * 1.5));
+  CHECK(*forecast.seconds(60) == Catch::Approx(60 + *forecast.seconds()));
   CHECK(forecast.line() ==
         "about 10 min for 100 iterations, by the first 4; from iteration 50 on they are of second order and count 2.0 "
         "times");

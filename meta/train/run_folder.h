@@ -1,0 +1,136 @@
+// The folder of a training run: what it holds, and what becomes of an earlier run's files in it.
+#pragma once
+
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "data/dataset.h"
+#include "engine/io/event_file.h"
+#include "meta/evaluate/monitor.h"
+#include "meta/trainer.h"
+
+namespace mcn {
+
+/// Keeps other runs out of a folder: they would move this one's files aside, and write their checkpoints over its own.
+/// The kernel lets go of the lock however the process ends. DataError if another run has it.
+class FolderLock {
+ public:
+  explicit FolderLock(const std::filesystem::path& folder);
+  ~FolderLock();
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+
+ private:
+  int descriptor_;
+};
+
+/// A file with a JSON object a line, each with its "iteration". A resumed run keeps the lines before `end`; on_line is
+/// called with each that is there, and whether it is kept. DataError if the file cannot be written.
+class IterationLog {
+ public:
+  IterationLog(const std::filesystem::path& path, std::int64_t end,
+               const std::function<void(const nlohmann::json& line, bool kept)>& on_line = {});
+  void write(const nlohmann::json& json);
+  [[nodiscard]] std::string path() const { return path_.string(); }
+
+ private:
+  void check() const;
+
+  std::filesystem::path path_;
+  std::ofstream stream_;
+};
+
+/// The list of the videos that cannot be used, in the order in which training came upon them.
+class BadVideos {
+ public:
+  BadVideos(const std::filesystem::path& path, const Dataset& dataset, std::int64_t first_iteration);
+  void list(const Trainer& trainer);
+  [[nodiscard]] std::int64_t found() const { return found_; }
+  [[nodiscard]] std::string path() const { return log_.path(); }
+
+ private:
+  const Dataset& dataset_;
+  std::set<std::string> listed_;  // before the log, which fills it
+  IterationLog log_;
+  std::int64_t found_ = 0;
+};
+
+/// The evaluations during a run, and the best of them.
+class Evaluations {
+ public:
+  Evaluations(const std::filesystem::path& path, std::int64_t first_iteration);
+  /// Returns whether its k-NN is better than that of all before it, of which one before the first iteration is none.
+  /// Nothing happens where a resumed run has the line already.
+  bool write(std::int64_t iteration, const MonitorMeasures& measures);
+
+  struct Entry {
+    std::int64_t iteration = 0;
+    double knn = 0;  ///< share of queries
+  };
+  /// Nothing before the first, or where the folder's best checkpoint is not of a line that a resumed run keeps.
+  [[nodiscard]] const std::optional<Entry>& best() const { return best_; }
+  /// The evaluation before the first iteration.
+  [[nodiscard]] const std::optional<Entry>& start() const { return start_; }
+
+ private:
+  void look(const nlohmann::json& line, bool kept);
+
+  std::set<std::int64_t> iterations_;
+  std::optional<Entry> best_, start_;
+  std::optional<IterationLog> log_;
+};
+
+struct RunFolderConfig {
+  std::string folder, resume;  ///< resume: checkpoint that the run goes on from, or empty
+  std::string settings;        ///< as the run saves them
+  std::int64_t first = 0;      ///< iterations before this run
+  std::int64_t batch = 0;      ///< videos an iteration
+  bool events = false;         ///< write an event file of TensorBoard, too
+};
+
+/// The files of a run. They appear with its first result, and only then are those of an earlier run put aside: a run
+/// that fails before has harmed nothing. DataError "[train] ..." for what cannot be read or written.
+class RunFolder {
+ public:
+  static constexpr const char* last = "last.safetensors";
+  static constexpr const char* last_finite = "last-finite.safetensors";
+  static constexpr const char* best = "best.safetensors";
+
+  /// The data set must outlive this.
+  RunFolder(RunFolderConfig config, const Dataset& dataset);
+
+  /// Only the first call does something. Returns where the files of an earlier run are now; empty if there were none.
+  std::filesystem::path begin();
+  [[nodiscard]] bool begun() const { return metrics_.has_value(); }
+  /// One that begin() would put aside, and a run that has come to nothing should not.
+  [[nodiscard]] bool holds_another_run() const;
+  /// After begin().
+  void write(const IterationMetrics& metrics);
+  /// Returns the same as Evaluations::write. Before begin(), which writes it then, false.
+  bool write(std::int64_t iteration, const MonitorMeasures& measures);
+  /// Whether the checkpoint that the run goes on from is in the folder.
+  [[nodiscard]] bool goes_on() const;
+  [[nodiscard]] BadVideos& bad() { return *bad_; }
+  [[nodiscard]] const Evaluations& evaluations() const { return *evaluations_; }
+  [[nodiscard]] std::string path() const { return out_.string(); }
+  [[nodiscard]] std::string file(const char* name) const { return (out_ / name).string(); }
+
+ private:
+  RunFolderConfig config_;
+  std::filesystem::path out_;
+  const Dataset& dataset_;
+  std::optional<FolderLock> lock_;
+  std::optional<IterationLog> metrics_;
+  std::optional<BadVideos> bad_;
+  std::optional<Evaluations> evaluations_;
+  std::optional<std::pair<std::int64_t, MonitorMeasures>> waiting_;  // for begin()
+  std::optional<EventFile> events_;
+};
+
+}  // namespace mcn

@@ -1,0 +1,4 @@
+#!/usr/bin/env bash
+# Puts the paper's claim on trial; tools/ablation.sh --help says how. Needs Python 3 and nothing from PyPI.
+set -euo pipefail
+exec python3 "$(dirname "$(readlink -f "$0")")/ablation/trial.py" "$@"
