@@ -57,6 +57,7 @@ nlohmann::json to_json(const IterationMetrics& m) {
   for (const GroupUpdate& u : m.updates) json["update_ratio"][u.group] = u.ratio;
   if (m.inner) {
     json["inner_lr"] = m.inner->inner_lr;
+    for (const InnerRate& rate : m.inner->rates) json["alpha1"][rate.name] = rate.value;
     json["order"] = m.inner->order;
     json["query_gradient_norm"] = m.inner->query_gradient_norm;
     json["hessian_term_norm"] = m.inner->hessian_term_norm;
@@ -445,9 +446,11 @@ int train(CLI::App& command, TrainOptions& o) {
   fmt::print("{} iterations, {:.4g} epochs in {}: {}\n", trainer.iteration(),
              static_cast<double>(trainer.iteration() * o.config.loader.batch) / static_cast<double>(videos),
              clock_time(seconds), status.learned());
+  const std::vector<InnerRate> rates = trainer.inner_rates();
   if (curvature_seconds > 0)
     fmt::print("curvature: {:.3g}% of the time, every {} iterations; alpha1 is {:.4g} now\n",
                100 * curvature_seconds / seconds, o.config.curvature.every, trainer.inner_lr());
+  if (!rates.empty()) fmt::print("alpha1 of each group: {}\n", text_of(rates));
   fmt::print("{} kernels ran on {}; checkpoint {}{}\n", backend.kernel_calls(), backend.name(), last,
              report.empty() ? "" : "; report " + report);
   fmt::print("next: mcn evaluate --data {} --checkpoint {}\n", o.dataset.root, last);
