@@ -16,7 +16,7 @@ namespace mcn {
 struct InnerRateConfig {
   std::vector<std::pair<std::string, double>> factors;  ///< of alpha1, by group (parameter_group()); 1 for the others
   bool learned = false;
-  double lr = 1;  ///< of the factors' logarithms
+  double lr = 10;  ///< of the factors' logarithms
 };
 
 /// alpha1 of one group. name: the group's; of several inner steps followed by the step's number from 0, "layer2.1".
