@@ -32,7 +32,8 @@ struct CurvatureConfig {
   std::int64_t every = 0;  ///< iterations from one measurement to the next; 0: none
   int products = 3;  ///< Hessian products of a measurement; the first one, from a random vector, has four times as many
   /// alpha1 = stable_inner_lr(eigenvalue). An outer gradient with a cosine below .7 with g_Q, which such a rate
-  /// excludes, shows that the curvature has grown: then it is measured again, at most four times an interval.
+  /// excludes, shows that the curvature has grown: then it is measured again, at most four times an interval. (Learned
+  /// rates may be twice as high, and call for it without that.)
   bool sets_inner_lr = false;
 };
 
