@@ -46,6 +46,13 @@ std::string TrainStatus::learned() const {
   return text;
 }
 
+std::string text_of(std::span<const InnerRate> rates) {
+  std::string text;
+  for (const InnerRate& rate : rates)
+    text += fmt::format("{}{} {:.4g}", text.empty() ? "" : ", ", rate.name, rate.value);
+  return text;
+}
+
 std::string text_of(const TrainingWarning& warning) {
   switch (warning.kind) {
     case TrainingWarning::Kind::long_update:

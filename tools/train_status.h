@@ -2,6 +2,7 @@
 #pragma once
 
 #include <deque>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,9 @@ class TrainStatus {
   std::int64_t videos_, batch_;
   std::deque<IterationMetrics> last_;
 };
+
+/// "stem 0.002, layer1 0.0018, heads 0.004"
+std::string text_of(std::span<const InnerRate> rates);
 
 /// One line with what is wrong and what to change.
 std::string text_of(const TrainingWarning& warning);

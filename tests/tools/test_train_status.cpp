@@ -26,6 +26,10 @@ TEST_CASE(
   CHECK(status.learned() == "InfoNCE top-1 25% (chance 20%)");
 }
 
+TEST_CASE("inner rates are listed by name") {
+  CHECK(text_of(std::vector<InnerRate>{{"stem", 0.002}, {"layer1", 0.00181234}}) == "stem 0.002, layer1 0.001812");
+}
+
 TEST_CASE("a warning says what happened, where, and what to change") {
   const std::string update = text_of({TrainingWarning::Kind::long_update, "stem", 3, 47.1234});
   CHECK(update.find("iteration 3 moved stem by 47.1 times its own length") != std::string::npos);
