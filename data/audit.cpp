@@ -267,7 +267,20 @@ class Auditor {
     }
   }
 
+  // A file that only a list outside of this audit names is listed all the same. Who names one list may have no other.
+  void note_names_of(Subset subset) {
+    try {
+      const Listing listing = read_listing(config_.dataset, subset);
+      for (const std::string& path : listing.set_aside) named_.insert(normal(path).string());
+      for (const VideoEntry& entry : listing.dataset.videos) named_.insert(normal(entry.source.path).string());
+    } catch (const Error&) {
+      return;
+    }
+  }
+
   void count_unlisted() {
+    for (const Subset subset : {Subset::train, Subset::test})
+      if (std::ranges::find(config_.subsets, subset) == config_.subsets.end()) note_names_of(subset);
     const bool shards = report_.format == DatasetFormat::webdataset;
     for (const fs::path& file : files_below(config_.dataset.root, shards ? is_tar_name : is_video_name))
       if (!named_.contains(normal(file).string())) ++report_.unlisted;

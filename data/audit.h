@@ -40,8 +40,9 @@ struct AuditReport {
   std::int64_t checked = 0;  ///< of these, opened
   std::int64_t bytes = 0;    ///< of those that are there
   std::int64_t frames = 0;   ///< that were decoded
-  std::int64_t unlisted =
-      0;  ///< video files (webdataset: shards) below the root that no list names; nothing wrong in itself
+  /// Video files (webdataset: shards) below the root that no list names, whatever `subsets` says; nothing wrong in
+  /// itself.
+  std::int64_t unlisted = 0;
   std::vector<AuditFinding> findings;  ///< by fault, then in the lists' order
 
   [[nodiscard]] std::int64_t count(AuditFault fault) const;

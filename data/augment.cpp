@@ -157,8 +157,8 @@ void set_blur(AugmentClip& clip, double sigma) {
 
 void check(const AugmentConfig& config) {
   if (config.size < 1 || config.size > config.resize_height || config.size > config.resize_width)
-    fail("augment", "a crop of {0} x {0} does not fit into frames of {1} x {2}", config.size, config.resize_height,
-         config.resize_width);
+    fail("augment", "a crop of {0} x {0} (size) does not fit into frames of {1} x {2} (resize-height x resize-width)",
+         config.size, config.resize_height, config.resize_width);
   for (const double p : {config.flip, config.jitter, config.grayscale, config.blur, config.channel_shuffle})
     if (!(p >= 0 && p <= 1)) fail("augment", "expected a probability in [0, 1], got {}", p);
   for (const double range : {config.brightness, config.contrast, config.saturation})

@@ -1,6 +1,7 @@
 // From a config to a data set: which reader it is, and that nothing is wrong with what it read.
 #include "data/dataset.h"
 
+#include <algorithm>
 #include <array>
 
 #include "data/listing.h"
@@ -49,10 +50,11 @@ DatasetFormat detect_format(const DatasetConfig& config) {
     found = row.format;
   }
   if (names.empty())
-    fail<DataError>("dataset", "{}: cannot tell its format: expected one of {}, found none; say which it is",
+    fail<DataError>("dataset", "{}: holds no videos and nothing else that a data set has: expected one of {}",
                     config.root, signs);
   if (names.find(' ') != std::string::npos)
-    fail<DataError>("dataset", "{}: cannot tell its format: it may be {}; say which it is", config.root, names);
+    fail<DataError>("dataset", "{}: cannot tell its format: it may be {}, so the format must be given", config.root,
+                    names);
   return found;
 }
 
@@ -66,10 +68,16 @@ Dataset load_dataset(const DatasetConfig& config, Subset subset) {
   DatasetConfig resolved = config;
   resolved.format = detect_format(config);
   Listing listing = read_listing(resolved, subset);
+  const std::int64_t missing = std::ranges::count(listing.faults, ListFault::missing, &ListFault::kind);
+  const std::int64_t listed = missing + std::ssize(listing.dataset.videos);
+  // Written so that a share that is not a number leaves nothing out.
+  const bool leave_out =
+      resolved.format == DatasetFormat::kinetics ||
+      100.0 * static_cast<double>(missing) <= config.max_absent_percent * static_cast<double>(listed);
   const ListFault* first = nullptr;
   std::int64_t others = -1;
   for (const ListFault& fault : listing.faults) {
-    if (resolved.format == DatasetFormat::kinetics && fault.kind == ListFault::missing) {
+    if (leave_out && fault.kind == ListFault::missing) {
       ++listing.dataset.absent;
       continue;
     }
@@ -77,8 +85,12 @@ Dataset load_dataset(const DatasetConfig& config, Subset subset) {
     ++others;
   }
   if (first != nullptr)
-    fail<DataError>("dataset", "{}: {}{}", first->where, first->what,
-                    others > 0 ? fmt::format(" (and {} more faults, which an audit lists)", others) : "");
+    fail<DataError>("dataset", "{}: {}{}{}", first->where, first->what,
+                    others > 0 ? fmt::format(" (and {} more faults, which an audit lists)", others) : "",
+                    !leave_out && config.max_absent_percent > 0
+                        ? fmt::format("; {} of {} listed videos are missing, and up to {}% may be", missing, listed,
+                                      config.max_absent_percent)
+                        : "");
   if (listing.dataset.videos.empty())
     fail<DataError>("dataset", "{}: none of {} listed videos is there, the first of them {}", config.root,
                     listing.dataset.absent, listing.faults.empty() ? "" : shown(listing.faults.front().video));

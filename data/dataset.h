@@ -17,7 +17,7 @@ struct VideoEntry {
 struct Dataset {
   std::vector<std::string> classes;  ///< empty: the videos are unlabelled
   std::vector<VideoEntry> videos;
-  std::int64_t absent = 0;  ///< listed, not on disk and left out, in a format that allows it
+  std::int64_t absent = 0;  ///< listed, not on disk and left out
   std::string note;         ///< what a reader of results should know of how it was read; may be empty
 };
 
@@ -56,14 +56,17 @@ struct DatasetConfig {
   /// kinetics, list, webdataset: the lists or shards themselves, as they are or relative to the root. Shards may be
   /// patterns: shard-{000000..000011}.tar, {a,b}.tar.
   std::vector<std::string> train_files, test_files;
+  /// The share of listed videos that may be missing on disk: up to it they are left out. Of kinetics any may be
+  /// missing.
+  double max_absent_percent = 0;
 };
 
 /// The format that the config names, or that the files in its folders show. DataError if they show none, or several.
 DatasetFormat detect_format(const DatasetConfig& config);
 
 /// DataError, with file and line: what is malformed, an unknown class, a duplicate, a label that disagrees with the
-/// folder or is out of range, a video that is not on disk; and for a missing or empty folder or list. UsageError for a
-/// config that its format has no use for.
+/// folder or is out of range, more videos that are not on disk than the config allows; and for a missing or empty
+/// folder or list. UsageError for a config that its format has no use for.
 Dataset load_dataset(const DatasetConfig& config, Subset subset);
 
 /// The same of UCF101's format.

@@ -1,6 +1,8 @@
 // Encoding with libavcodec, one thread and bit-exact flags so that files are the same every time.
 #include "data/encoder.h"
 
+#include <cstring>
+
 #include "data/ffmpeg.h"
 #include "kernels/error.h"
 
@@ -123,6 +125,39 @@ void VideoWriter::finish() {
   w.check(av_write_trailer(w.format.get()), "cannot be written");
   // Closing flushes what is buffered, and is where a full disk shows.
   w.check(avio_closep(&w.format->pb), "cannot be written");
+}
+
+std::vector<std::byte> png_image(std::span<const std::uint8_t> rgb, int width, int height) {
+  ffmpeg::silence();
+  const auto check = [](int code) {
+    if (code < 0) fail<DataError>("encode", "cannot encode a PNG image ({})", ffmpeg::error_text(code));
+  };
+  const std::size_t row = static_cast<std::size_t>(width) * 3;
+  if (width < 1 || height < 1 || rgb.size() != row * static_cast<std::size_t>(height))
+    fail("encode", "expected {} x {} x 3 bytes of an image, got {}", height, width, rgb.size());
+  const AVCodec* encoder = avcodec_find_encoder(AV_CODEC_ID_PNG);
+  if (encoder == nullptr) fail("encode", "this FFmpeg has no encoder png");
+  const ffmpeg::Codec codec(avcodec_alloc_context3(encoder));
+  const ffmpeg::Frame frame(av_frame_alloc());
+  const ffmpeg::Packet packet(av_packet_alloc());
+  if (!codec || !frame || !packet) throw std::bad_alloc();
+  codec->width = frame->width = width;
+  codec->height = frame->height = height;
+  codec->pix_fmt = AV_PIX_FMT_RGB24;
+  frame->format = AV_PIX_FMT_RGB24;
+  codec->time_base = {1, 1};
+  codec->thread_count = 1;
+  codec->flags |= AV_CODEC_FLAG_BITEXACT;
+  check(avcodec_open2(codec.get(), encoder, nullptr));
+  check(av_frame_get_buffer(frame.get(), 0));
+  for (int y = 0; y < height; ++y)
+    std::memcpy(frame->data[0] + static_cast<std::ptrdiff_t>(y) * frame->linesize[0],
+                rgb.data() + static_cast<std::size_t>(y) * row, row);
+  check(avcodec_send_frame(codec.get(), frame.get()));
+  check(avcodec_send_frame(codec.get(), nullptr));
+  check(avcodec_receive_packet(codec.get(), packet.get()));
+  const auto* const bytes = reinterpret_cast<const std::byte*>(packet->data);
+  return {bytes, bytes + packet->size};
 }
 
 }  // namespace mcn

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "engine/range.h"
+#include "meta/train/settings.h"
 
 namespace mcn {
 namespace {
@@ -32,6 +33,13 @@ std::vector<bool> inner_parameters(const ParameterSpecs& specs, InnerParameters 
 }
 
 constexpr const char* curvature_prefix = "curvature.";
+constexpr const char* settings_key = "settings";
+
+// JSON in a checkpoint's metadata; null if it is not there.
+nlohmann::json metadata_json(const SafetensorsFile& file, const char* key) {
+  const auto found = file.metadata.find(key);
+  return found == file.metadata.end() ? nlohmann::json() : nlohmann::json::parse(found->second, nullptr, false);
+}
 
 }  // namespace
 
@@ -283,6 +291,7 @@ void Trainer::save(const std::string& path) {
   }
   for (std::size_t i = 0; i < curvature_vector_.size(); ++i)
     if (curvature_vector_[i]) put(file, curvature_prefix + specs[i].name, curvature_vector_[i]);
+  file.metadata[settings_key] = training_settings(config_, clips_.videos).dump();
   nlohmann::json progress{{"iteration", iteration_},
                           {"inner_lr", inner_lr_},
                           {"curvature_measured_at", measured_at_},
@@ -301,10 +310,20 @@ void Trainer::load(const std::string& path) {
   for (const auto& [key, value] : ours.items())
     if (theirs.at(key) != value)
       fail<DataError>("checkpoint", "{}: {} is {}, this run's is {}", path, key, theirs.at(key).dump(), value.dump());
+  const nlohmann::json now = training_settings(config_, clips_.videos);
+  nlohmann::json then = metadata_json(file, settings_key);
+  if (!then.is_object()) then = now;
+  const auto changed = [&](const char* key) {
+    return then.value(key, nlohmann::json()) != now.value(key, nlohmann::json());
+  };
+  if (changed("videos"))
+    fail<OtherDataError>("checkpoint", "{}: was trained on {} videos, this data set has {}", path,
+                         then.value("videos", nlohmann::json()).dump(), clips_.videos);
+  changed_ = changed_settings(then, now);
   state_ = take_model(file, path, model_, backend_, config_.dtype);
   const ParameterSpecs& specs = model_.parameters();
   for (const auto& [list, moments] : optimizer_.state())
-    for (std::size_t i = 0; i < moments->size(); ++i) {
+    for (std::size_t i = 0; i < moments->size() && !changed("optimizer"); ++i) {
       const std::string name = "optimizer." + list + "." + specs[i].name;
       if (file.tensors.contains(name)) (*moments)[i] = take(file, path, name, specs[i].shape, backend_, config_.dtype);
     }
@@ -316,13 +335,12 @@ void Trainer::load(const std::string& path) {
     vector[i] = take(file, path, name, specs[i].shape, backend_, config_.dtype);
     measured = true;
   }
-  const auto found = file.metadata.find("progress");
-  const auto progress =
-      found == file.metadata.end() ? nlohmann::json() : nlohmann::json::parse(found->second, nullptr, false);
+  const nlohmann::json progress = metadata_json(file, "progress");
   FeatureBank::State bank = bank_.state();
   try {
     iteration_ = progress.at("iteration").get<std::int64_t>();
-    optimizer_.set_steps(progress.at("optimizer_steps").get<std::int64_t>());
+    // Steps are for the bias of moments that began at zero.
+    if (!changed("optimizer")) optimizer_.set_steps(progress.at("optimizer_steps").get<std::int64_t>());
     bank.next = progress.at("bank_next").get<std::int64_t>();
     // Another interval, or another choice of parameters, goes on from what it finds.
     if (measured && config_.curvature.every > 0) {
@@ -336,7 +354,7 @@ void Trainer::load(const std::string& path) {
     fail<DataError>("checkpoint", "{}: it does not say how far training had come", path);
   }
   if (iteration_ < 0) fail<DataError>("checkpoint", "{}: iteration is {}", path, iteration_);
-  if (bank.features) {
+  if (bank.features && !changed("bank") && !changed("bank-size")) {
     bank.features = take(file, path, "bank.features", bank.features.shape(), backend_, config_.dtype);
     const auto ids = file.tensors.find("bank.ids");
     if (ids == file.tensors.end() || ids->second.dtype != DType::i64)

@@ -105,7 +105,8 @@ struct IterationMetrics {
 
 class Trainer {
  public:
-  /// resume: path of a checkpoint to go on from, or empty.
+  /// resume: path of a checkpoint to go on from, or empty. OtherDataError (meta/train/settings.h) if it was trained on
+  /// another number of videos. Moments and bank of another kind than this run's are left out.
   Trainer(TrainConfig config, ClipSource clips, Backend& backend, const std::string& resume = {});
 
   /// Starts from the weights of a file, with everything else as the seed has it (meta/weights.h). UsageError after an
@@ -123,6 +124,8 @@ class Trainer {
 
   /// Iterations done.
   [[nodiscard]] std::int64_t iteration() const { return iteration_; }
+  /// What differs from the settings of the checkpoint that was resumed (meta/train/settings.h); empty if nothing does.
+  [[nodiscard]] const std::string& changed_since_checkpoint() const { return changed_; }
   /// alpha1 of the last iteration, before the factors of its groups; and with these.
   [[nodiscard]] double inner_lr() const { return inner_lr_; }
   [[nodiscard]] std::vector<InnerRate> inner_rates() const { return inner_rates_.rates(inner_lr_); }
@@ -153,6 +156,7 @@ class Trainer {
   ModelState state_;
   Optimizer optimizer_;
   FeatureBank bank_;
+  std::string changed_;
   std::int64_t iteration_ = 0;
   double inner_lr_ = 0;
   InnerRates inner_rates_;

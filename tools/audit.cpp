@@ -104,10 +104,12 @@ void add_audit(CLI::App& app) {
                    "train, test or both; by default the one that --train-files or --test-files alone names, else both")
       ->check(CLI::IsMember({"train", "test", "both"}))
       ->default_str("");
-  command->add_option("--frames", o->audit.frames, "frames a clip")->check(positive_number());
+  command->add_option("--frames", o->audit.frames, "frames of a clip")->check(positive_number());
   command->add_flag("--decode", o->audit.decode, "decode every video to its end, not its first clip alone");
   add_decode_timeout(*command, o->audit.timeout_seconds, "looking into a file");
-  command->add_option("--threads", o->audit.threads, "that open and decode; change nothing of the result")
+  command
+      ->add_option("--threads", o->audit.threads,
+                   "number of threads that open and decode; the result does not depend on it")
       ->check(CLI::Range(1, 256));
   command->add_option("--json", o->json, "the report as a JSON object; written whole or not at all")
       ->type_name(file_type);

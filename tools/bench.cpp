@@ -174,8 +174,8 @@ int bench_meta(const BenchOptions& o) {
 }
 
 void add_common(CLI::App& command, BenchOptions& o) {
-  command.add_option("--frames", o.frames, "frames a clip")->check(positive_number());
-  command.add_option("--size", o.size, "pixels a side of a clip")->check(positive_number());
+  command.add_option("--frames", o.frames, "frames of a clip")->check(positive_number());
+  command.add_option("--size", o.size, "height and width of a clip in pixels")->check(positive_number());
   command.add_option("--runs", o.runs, "timed runs, after one warm-up")->check(positive_number());
   add_device_options(command, o.device);
   add_arithmetic_options(command, o.device);
@@ -193,7 +193,7 @@ void add_bench(CLI::App& app) {
   {
     auto o = std::make_shared<BenchOptions>();
     CLI::App* step = bench->add_subcommand("step", "a training step: forward, backward, momentum SGD");
-    step->add_option("--batch", o->batch, "clips")->check(CLI::Range(2, 4096));
+    step->add_option("--batch", o->batch, "number of clips")->check(CLI::Range(2, 4096));
     add_common(*step, *o);
     set_action(*step, [o] { return bench_step(*o); });
   }
@@ -214,17 +214,18 @@ void add_bench(CLI::App& app) {
     train->add_option("--arch", c.model.backbone.arch, "r2plus1d_18, r2plus1d_10 or r3d_18")
         ->check(CLI::IsMember(video_resnet_archs()));
     train->add_option("--width", c.model.backbone.width, "channels relative to the architecture's");
-    train->add_option("--iterations", c.iterations, "of training")->check(positive_number());
+    train->add_option("--iterations", c.iterations, "number of iterations")->check(positive_number());
     train->add_option("--batch", c.loader.batch, "videos, half of them in S")->check(CLI::Range(4, 4096));
-    train->add_option("--frames", c.loader.clip.frames, "frames a clip")->check(positive_number());
-    train->add_option("--size", c.loader.augment.size, "pixels a side of a clip, at most 128")
+    train->add_option("--frames", c.loader.clip.frames, "frames of a clip")->check(positive_number());
+    train->add_option("--size", c.loader.augment.size, "height and width of a clip in pixels, at most 128")
         ->check(CLI::Range(8, 128));
     add_choice<Method>(*train, "--method", c.method,
                        {{"contrastive", Method::contrastive}, {"joint", Method::joint}, {"mcn", Method::mcn}},
                        "InfoNCE alone; both losses; both stages");
-    train->add_option("--order", o->order, "1 or 2")->check(CLI::Range(1, 2));
+    train->add_option("--order", o->order, "1: first order; 2: exact second order")->check(CLI::Range(1, 2));
     train->add_option("--lr", c.optimizer.lr, "learning rate");
-    train->add_option("--seed", c.loader.seed, "of weights, frames and augmentation")->check(not_negative_number());
+    train->add_option("--seed", c.loader.seed, "seed of weights, frames and augmentation")
+        ->check(not_negative_number());
     train->add_flag("--cuda-graph", c.cuda_graph, "replay the device's work of an iteration as one CUDA graph");
     add_device_options(*train, o->device);
     add_arithmetic_options(*train, o->device);
@@ -239,10 +240,10 @@ void add_bench(CLI::App& app) {
   o->frames = 8;
   o->runs = 3;
   CLI::App* meta = bench->add_subcommand("meta", "a MAML meta-gradient");
-  meta->add_option("--way", o->way, "classes")->check(CLI::Range(2, 1024));
-  meta->add_option("--shot", o->shot, "clips a class")->check(CLI::Range(1, 1024));
-  meta->add_option("--steps", o->steps, "K inner steps")->check(CLI::Range(0, 1000));
-  meta->add_option("--order", o->order, "1 or 2")->check(CLI::Range(1, 2));
+  meta->add_option("--way", o->way, "number of classes")->check(CLI::Range(2, 1024));
+  meta->add_option("--shot", o->shot, "number of clips of a class")->check(CLI::Range(1, 1024));
+  meta->add_option("--steps", o->steps, "K, the number of inner steps")->check(CLI::Range(0, 1000));
+  meta->add_option("--order", o->order, "1: first order; 2: exact second order")->check(CLI::Range(1, 2));
   add_inner_tape_option(*meta, o->inner_tape);
   add_common(*meta, *o);
   set_action(*meta, [o] { return bench_meta(*o); });

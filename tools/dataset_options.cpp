@@ -22,8 +22,8 @@ void add_dataset_options(CLI::App& command, DatasetConfig& c, bool required) {
                              {"webdataset", DatasetFormat::webdataset},
                              {"list", DatasetFormat::list},
                              {"folder", DatasetFormat::folder}},
-                            "of the data set; auto: what its files show it to be");
-  command.add_option("--split", c.split, "official split, 1 to 3 (ucf101, hmdb51)")->check(CLI::Range(1, 3));
+                            "format of the data set; auto: what its files show it to be");
+  command.add_option("--split", c.split, "number of the official split, of ucf101 and hmdb51")->check(CLI::Range(1, 3));
   command
       .add_option("--splits", c.splits_dir, "folder of the split files, lists or CSV files, if not in the data set's")
       ->type_name(folder_type);
@@ -38,7 +38,7 @@ void add_dataset_options(CLI::App& command, DatasetConfig& c, bool required) {
         ->default_str("");
   };
   files("--train-files", c.train_files, "what names or holds the training videos");
-  files("--test-files", c.test_files, "and the test videos");
+  files("--test-files", c.test_files, "what names or holds the test videos");
 }
 
 void resolve_format(CLI::App& command, DatasetConfig& config) {
@@ -48,7 +48,8 @@ void resolve_format(CLI::App& command, DatasetConfig& config) {
   option->add_result(name_of(config.format));
 }
 
-Dataset load(const DatasetConfig& config, Subset subset) {
+Dataset load(DatasetConfig config, Subset subset, double max_bad_percent) {
+  config.max_absent_percent = max_bad_percent;
   Dataset dataset = load_dataset(config, subset);
   if (dataset.absent > 0)
     fmt::print(stderr, "{} of {} listed videos are not in {} and are left out; mcn audit lists them\n", dataset.absent,

@@ -14,7 +14,7 @@ void add_dataset_options(CLI::App& command, DatasetConfig& config, bool required
 /// DataError as detect_format.
 void resolve_format(CLI::App& command, DatasetConfig& config);
 
-/// load_dataset; says on stderr if listed videos were left out.
-Dataset load(const DatasetConfig& config, Subset subset);
+/// load_dataset, where up to max_bad_percent of the listed videos may be missing; says on stderr if any were left out.
+Dataset load(DatasetConfig config, Subset subset, double max_bad_percent);
 
 }  // namespace mcn

@@ -10,9 +10,9 @@
 namespace mcn {
 
 void add_device_options(CLI::App& command, DeviceOptions& o) {
-  command.add_option("--device", o.device, "or cuda:INDEX; mcn devices says which are there")
+  command.add_option("--device", o.device, "where to compute, also cuda:INDEX; mcn devices says which are there")
       ->type_name(fmt::format("TEXT:{{{}}}", fmt::join(device_names(), ",")));
-  command.add_option("--threads", o.threads, "CPU threads; 0: all cores")->check(CLI::Range(0, 1024));
+  command.add_option("--threads", o.threads, "number of CPU threads; 0: one for each core")->check(CLI::Range(0, 1024));
 }
 
 void add_arithmetic_options(CLI::App& command, DeviceOptions& o) {

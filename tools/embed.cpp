@@ -24,7 +24,7 @@ int embed(const Options& o) {
   const Network network = load_network(o.network, backend);
   Dataset dataset;
   if (o.videos.empty())
-    dataset = load(o.dataset, o.subset == "train" ? Subset::train : Subset::test);
+    dataset = load(o.dataset, o.subset == "train" ? Subset::train : Subset::test, o.network.embed.max_bad_percent);
   else
     for (const std::string& video : o.videos) dataset.videos.push_back({video, -1});
 

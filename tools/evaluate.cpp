@@ -207,7 +207,8 @@ int evaluate(const Options& o) {
     of_test.root = o.test_data;
     of_test.format = detect_format(of_test);
   }
-  Dataset train = load(o.dataset, Subset::train), test = load(of_test, Subset::test);
+  const double max_bad = o.network.embed.max_bad_percent;
+  Dataset train = load(o.dataset, Subset::train, max_bad), test = load(of_test, Subset::test, max_bad);
   expect_same_classes(train, test);
   Subject subject;
   const Dataset& knows_more = train.classes.size() < test.classes.size() ? test : train;
@@ -283,13 +284,17 @@ void add_evaluate(CLI::App& app) {
   command
       ->add_option("--labels-per-class", o->labels_per_class, "training videos of each class, drawn by --seed; 0: all")
       ->check(not_negative_number());
-  command->add_option("--neighbors", o->protocols.neighbors, "k of k-NN")->check(CLI::Range(1, 1000));
-  command->add_option("--temperature", o->protocols.temperature, "of k-NN: a vote weighs exp(cosine / temperature)")
+  command->add_option("--neighbors", o->protocols.neighbors, "k, the number of neighbors of k-NN")
+      ->check(CLI::Range(1, 1000));
+  command
+      ->add_option("--temperature", o->protocols.temperature,
+                   "temperature of k-NN: a vote weighs exp(cosine / temperature)")
       ->check(positive_number());
   command->add_flag("--by-class", o->by_class, "show each class in the table, too; --json always does");
-  command->add_option("--json", o->json, "the results as a JSON object, in percent; written whole or not at all")
+  command
+      ->add_option("--json", o->json, "file for the results as a JSON object, in percent; written whole or not at all")
       ->type_name(file_type);
-  command->add_option("--seed", o->seed, "of the intervals and of --labels-per-class");
+  command->add_option("--seed", o->seed, "seed of the intervals and of --labels-per-class");
   set_action(*command, [o] { return evaluate(*o); });
 }
 

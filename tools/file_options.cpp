@@ -28,7 +28,8 @@ void add_file_options(CLI::App& command, FileConfig& files) {
       .add_option("--index-cache", files.index_folder,
                   "folder in which the frame indices of videos are kept between runs; \"\": nowhere")
       ->type_name(folder_type);
-  command.add_option("--max-open", files.max_open, "video files open at a time")->check(CLI::Range(1, 65536));
+  command.add_option("--max-open", files.max_open, "number of video files that are open at a time")
+      ->check(CLI::Range(1, 65536));
   add_decode_timeout(command, files.timeout_seconds, "opening a video, or reading a clip of it,");
   add_hwaccel(command, files.cuda);
 }

@@ -93,8 +93,8 @@ std::string result_json(const Options& o, const Dataset& test, const Predictions
 int finetune(Options o) {
   Backend& backend = open(o.network.device, DType::f32);
   Network network = load_network(o.network, backend);
-  Dataset train = load(o.dataset, Subset::train);
-  const Dataset test = load(o.dataset, Subset::test);
+  Dataset train = load(o.dataset, Subset::train, o.network.embed.max_bad_percent);
+  const Dataset test = load(o.dataset, Subset::test, o.network.embed.max_bad_percent);
   expect_same_classes(train, test);
   if (train.classes.size() < test.classes.size()) train.classes = test.classes;
   if (o.labels_per_class > 0) train = some_of_each_class(train, o.labels_per_class, o.seed);
@@ -167,16 +167,17 @@ void add_finetune(CLI::App& app) {
   add_dataset_options(*command, o->dataset, true);
   command->add_option("--out", o->out, "folder of the results")->type_name(folder_type)->required();
   command->add_flag("--from-scratch", o->from_scratch, "the same network with random weights, for comparison");
-  command->add_option("--epochs", o->config.epochs, "at most; two clips of every training video in each")
+  command->add_option("--epochs", o->config.epochs, "most epochs; each has two clips of every training video")
       ->check(positive_number());
   command->add_option("--train-batch", o->config.loader.batch, "training videos in a batch, each with two clips")
       ->check(CLI::Range(1, 4096));
   add_choice<OptimizerKind>(*command, "--optimizer", o->config.optimizer.kind,
-                            {{"adamw", OptimizerKind::adamw}, {"sgd", OptimizerKind::sgd}}, "of the training");
+                            {{"adamw", OptimizerKind::adamw}, {"sgd", OptimizerKind::sgd}},
+                            "optimizer of the training");
   command->add_option("--lr", o->config.optimizer.lr, "learning rate")->check(positive_number());
-  command->add_option("--momentum", o->config.optimizer.momentum, "of sgd; beta1 of adamw")
+  command->add_option("--momentum", o->config.optimizer.momentum, "momentum of sgd; beta1 of adamw")
       ->check(CLI::Range(0.0, 1.0));
-  command->add_option("--weight-decay", o->config.optimizer.weight_decay, "of convolutions and fc")
+  command->add_option("--weight-decay", o->config.optimizer.weight_decay, "decay of the weights of convolutions and fc")
       ->check(not_negative_number());
   command
       ->add_option("--patience", o->config.patience,
@@ -187,7 +188,7 @@ void add_finetune(CLI::App& app) {
   command
       ->add_option("--labels-per-class", o->labels_per_class, "training videos of each class, drawn by --seed; 0: all")
       ->check(not_negative_number());
-  command->add_option("--seed", o->seed, "of fc, batches, augmentation, held-out videos and the interval");
+  command->add_option("--seed", o->seed, "seed of fc, batches, augmentation, held-out videos and the interval");
   set_action(*command, [o] { return finetune(*o); });
 }
 

@@ -47,8 +47,7 @@ int grad(const GradOptions& o) {
     put(out, "grad." + specs[i].name, gradient ? gradient : Tensor::full(backend, dtype, specs[i].shape, 0));
   }
   write_safetensors(o.out, out);
-  fmt::print(stderr, "{} ran {} kernels in {}; query loss {:.6f}\n", backend.name(), kernels, name_of(dtype),
-             meta.query_loss);
+  fmt::print("{} ran {} kernels in {}; query loss {:.6f}\n", backend.name(), kernels, name_of(dtype), meta.query_loss);
   return ok;
 }
 
@@ -60,19 +59,21 @@ void add_grad(CLI::App& app) {
   command->add_option("--model", o->model, "r2plus1d_18, r2plus1d_10 or r3d_18")
       ->check(CLI::IsMember(video_resnet_archs()));
   command
-      ->add_option(
-          "--problem", o->problem,
-          "model.NAME under torchvision's names; support.x, query.x (N, 3, T, H, W); support.y, query.y (N, i64)")
+      ->add_option("--problem", o->problem,
+                   "model.NAME under torchvision's names (running statistics are ignored); support.x, query.x (N, 3, "
+                   "T, H, W); support.y, query.y (N, i64)")
       ->type_name(file_type)
       ->required();
-  command->add_option("--out", o->out, "loss.support (K), loss.query (1), grad.NAME")->type_name(file_type)->required();
+  command->add_option("--out", o->out, "file to write: loss.support (K), loss.query (1), grad.NAME")
+      ->type_name(file_type)
+      ->required();
   command->add_option("--inner-steps", o->maml.inner_steps, "K inner SGD steps on support; 0: the query's gradient")
       ->check(CLI::Range(0, 1000));
   command->add_option("--inner-lr", o->maml.inner_lr, "learning rate of the inner steps");
   command->add_option("--order", o->order, "1: first order (H = 0); 2: exact second order")->check(CLI::Range(1, 2));
   add_device_options(*command, o->device);
   add_arithmetic_options(*command, o->device);
-  add_dtype_option(*command, o->dtype, "of all tensors");
+  add_dtype_option(*command, o->dtype, "number format of all tensors");
   add_inner_tape_option(*command, o->maml.inner_tape);
   set_action(*command, [o] { return grad(*o); });
 }

@@ -47,8 +47,8 @@ void add_gradcheck(CLI::App& app) {
   auto o = std::make_shared<GradcheckOptions>();
   add_device_options(*command, o->device);
   add_dtype_option(*command, o->dtype, "f64: against differences; f32: against float64, operators only");
-  command->add_option("--seed", o->seed, "of the random points and directions")->check(not_negative_number());
-  command->add_flag("--quick", o->quick, "operators only, no whole models");
+  command->add_option("--seed", o->seed, "seed of the random points and directions")->check(not_negative_number());
+  command->add_flag("--quick", o->quick, "check operators only, no whole models");
   set_action(*command, [o] { return gradcheck(*o); });
 }
 

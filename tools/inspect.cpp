@@ -39,7 +39,7 @@ void add_inspect(CLI::App& app) {
   };
   auto o = std::make_shared<Options>();
   command->add_option("video", o->video, "video file")->type_name(file_type)->required();
-  command->add_flag("--json", o->json, "one JSON object");
+  command->add_flag("--json", o->json, "print one JSON object");
   set_action(*command, [o] {
     const nlohmann::ordered_json info = to_json(Video(o->video, {.always_decode = true}).info());
     if (o->json) {

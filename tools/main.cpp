@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tools/command.h"
+#include "tools/help.h"
 #include "tools/interrupt.h"
 #include "tools/suggestion.h"
 #include "tools/version.h"
@@ -37,10 +38,6 @@ const CLI::App& chosen(const CLI::App& app) {
   return commands.empty() ? app : chosen(*commands.front());
 }
 
-std::string full_name(const CLI::App& app) {
-  return app.get_parent() == nullptr ? app.get_name() : full_name(*app.get_parent()) + " " + app.get_name();
-}
-
 // Of an option that is given twice, the last one counts: a script's defaults come first. Lists take everything.
 void let_the_last_count(CLI::App& app) {
   for (CLI::Option* option : app.get_options())
@@ -54,6 +51,8 @@ std::string text_of_unknown(const CLI::App& app) {
   const std::vector<std::string> rest = command.remaining();
   const auto option = std::ranges::find_if(rest, [](const std::string& word) { return word.starts_with('-'); });
   const std::string help = full_name(command) + " --help shows what there is";
+  if (option == rest.end() && !rest.empty() && !commands_of(command).empty())
+    return "[usage] " + text_of_unknown_command(command, rest.front());
   if (option == rest.end())
     return fmt::format("[usage] unexpected \"{}\"; {}", rest.empty() ? std::string() : rest.front(), help);
   std::vector<std::string> names;
@@ -65,13 +64,14 @@ std::string text_of_unknown(const CLI::App& app) {
 
 int run(int argc, char** argv) {
   CLI::App app(
-      "Meta-Contrastive Network: self-supervised learning of video features, trained without Python.\n"
-      "Results go to stdout, progress and errors to stderr. Times are in seconds, sizes in pixels, lengths of clips\n"
-      "in frames; learning rates and probabilities are plain numbers. `mcn COMMAND --help` tells the rest.\n"
-      "Exit codes: 0 done, 1 a check failed, 2 usage, 3 data, 4 device or memory, 5 not finite, 130 interrupted.",
+      "Meta-Contrastive Network: self-supervised learning of video features, trained without Python. Results go to "
+      "stdout, progress and errors to stderr. Times are in seconds, sizes in pixels, lengths of clips in frames; "
+      "learning rates and probabilities are plain numbers. `mcn help COMMAND` tells the rest. Exit codes: 0 done, 1 a "
+      "check failed, 2 usage, 3 data, 4 device or memory, 5 not finite, 130 interrupted.",
       "mcn");
   app.set_version_flag("--version", version_text, "Print version, commit, compiler, libraries and devices, and exit");
   app.require_subcommand(1);
+  app.formatter(help_formatter());
   app.option_defaults()->always_capture_default();
 #ifdef MCN_HAS_DATA
   for (const auto add : {add_train, add_evaluate, add_finetune, add_embed, add_export, add_synth, add_audit}) add(app);
@@ -80,7 +80,7 @@ int run(int argc, char** argv) {
 #ifdef MCN_HAS_DATA
   for (const auto add : {add_frames, add_inspect}) add(app);
 #endif
-  for (const auto add : {add_devices, add_completion}) add(app);
+  for (const auto add : {add_devices, add_completion, add_help}) add(app);
   let_the_last_count(app);
   try {
     app.parse(argc, argv);
@@ -90,17 +90,17 @@ int run(int argc, char** argv) {
   } catch (const CLI::FileError& error) {
     return report(fmt::format("[config] {}", error.what()), data);
   } catch (const CLI::ExtrasError&) {
-    if (app.get_subcommands().empty())
-      return report(fmt::format("[usage] unknown command or option \"{}\"; --help shows what there is",
-                                app.remaining().empty() ? std::string() : app.remaining().front()),
-                    usage);
     return report(text_of_unknown(app), usage);
   } catch (const CLI::ParseError& error) {
+    const CLI::App& command = chosen(app);
     // CLI11 complains of a missing command even where an unknown one is given.
-    if (const auto rest = app.remaining(); app.get_subcommands().empty() && !rest.empty())
-      return report(fmt::format("[usage] unknown command or option \"{}\"; --help shows what there is", rest[0]),
-                    usage);
-    return report(fmt::format("[usage] {}; --help shows what there is", error.what()), usage);
+    if (!commands_of(command).empty() && !command.remaining().empty()) return report(text_of_unknown(app), usage);
+    // A command that has others and got none shows them.
+    if (!commands_of(command).empty()) {
+      fmt::print(stderr, "{}", help_of(command));
+      return usage;
+    }
+    return report(fmt::format("[usage] {}; {} --help shows what there is", error.what(), full_name(command)), usage);
   } catch (const UsageError& error) {
     return report(error.what(), usage);
   } catch (const DataError& error) {

@@ -25,20 +25,24 @@ void add_network_options(CLI::App& command, NetworkOptions& o) {
   const auto add_sampling = [&](const char* name, int& value, const char* help) {
     command.add_option(name, value, help)->check(CLI::Range(1, 4096))->needs(weights);
   };
-  add_sampling("--frames", o.clips.frames, "of a clip, for --weights that do not tell");
+  add_sampling("--frames", o.clips.frames, "frames of a clip, for --weights that do not tell");
   add_sampling("--stride", o.clips.stride,
                "frames from one frame of a clip to the next, for --weights that do not tell");
-  add_sampling("--size", o.clips.size, "of the crop, for --weights that do not tell");
-  add_sampling("--resize-height", o.clips.resize_height, "of a frame before the crop, for --weights that do not tell");
-  add_sampling("--resize-width", o.clips.resize_width, "of a frame before the crop, for --weights that do not tell");
+  add_sampling("--size", o.clips.size, "height and width of the crop, for --weights that do not tell");
+  add_sampling("--resize-height", o.clips.resize_height,
+               "height of a frame before the crop, for --weights that do not tell");
+  add_sampling("--resize-width", o.clips.resize_width,
+               "width of a frame before the crop, for --weights that do not tell");
   command.add_option("--clips", o.embed.clips, "uniform clips a video, whose features are averaged; 1: the middle")
       ->check(CLI::Range(1, 1000));
-  command.add_option("--batch", o.embed.batch, "clips in one pass")->check(CLI::Range(1, 4096));
+  command.add_option("--batch", o.embed.batch, "number of clips in one pass")->check(CLI::Range(1, 4096));
   add_device_options(command, o.device);
   add_arithmetic_options(command, o.device);
-  command.add_option("--loader-threads", o.embed.threads, "threads that decode")->check(CLI::Range(1, 256));
-  add_max_bad(command, o.embed.max_bad_percent,
-              "share of unusable videos, such as 5%, beyond which the command fails; until then they are left out");
+  command.add_option("--loader-threads", o.embed.threads, "number of threads that decode videos")
+      ->check(CLI::Range(1, 256));
+  add_max_bad(
+      command, o.embed.max_bad_percent,
+      "share of missing or unusable videos, such as 5%, beyond which the command fails; until then they are left out");
   add_file_options(command, o.embed.files);
 }
 

@@ -11,6 +11,14 @@ namespace {
 
 constexpr const char* sets[] = {"support", "query"};
 
+// What a PyTorch model's state_dict() has beside parameters. The loss takes batch statistics.
+bool is_running_statistic(const std::string& name, const VideoResNet& model) {
+  return std::ranges::any_of(model.norms(), [&name](const std::string& norm) {
+    return name == "model." + norm + ".running_mean" || name == "model." + norm + ".running_var" ||
+           name == "model." + norm + ".num_batches_tracked";
+  });
+}
+
 // A file with the path that its errors name.
 class Reader {
  public:
@@ -29,10 +37,10 @@ class Reader {
   }
 
   // PyTorch mixes no dtypes either: a problem that does was put together wrongly.
-  void expect_one_float_dtype() const {
+  void expect_one_float_dtype(const VideoResNet& model) const {
     const std::string* first = nullptr;
     for (const auto& [name, entry] : file_.tensors) {
-      if (name == "support.y" || name == "query.y") continue;
+      if (name == "support.y" || name == "query.y" || is_running_statistic(name, model)) continue;
       if (entry.dtype != DType::f32 && entry.dtype != DType::f64)
         refuse("\"{}\" is {}, expected f32 or f64", name, name_of(entry.dtype));
       if (first == nullptr) first = &name;
@@ -42,8 +50,10 @@ class Reader {
     }
   }
 
-  void expect_nothing_else(const ParameterSpecs& specs, const std::string& arch) const {
+  void expect_nothing_else(const VideoResNet& model, const std::string& arch) const {
+    const ParameterSpecs& specs = model.parameters();
     for (const auto& [name, entry] : file_.tensors) {
+      if (is_running_statistic(name, model)) continue;
       const auto is = [&n = name](const ParameterSpec& spec) { return n == "model." + spec.name; };
       const bool known = std::any_of(specs.begin(), specs.end(), is) ||
                          std::any_of(std::begin(sets), std::end(sets), [&n = name](const std::string& set) {
@@ -103,8 +113,8 @@ Problem take_problem(const SafetensorsFile& file, const std::string& path, const
     reader.refuse("\"model.fc.weight\" has shape {}, expected (classes, features)", fc.str());
   Problem problem;
   problem.model = std::make_shared<const VideoResNet>(VideoResNetConfig{arch, 1, fc[0]});
-  reader.expect_one_float_dtype();
-  reader.expect_nothing_else(problem.model->parameters(), arch);
+  reader.expect_one_float_dtype(*problem.model);
+  reader.expect_nothing_else(*problem.model, arch);
   // The sets first: they are small, and wrong more often.
   const auto loss_on = [&](const std::string& set) {
     Tensor clips = reader.clips(set + ".x");

@@ -8,19 +8,37 @@
 namespace mcn {
 namespace {
 
-// As other training programs call them.
-constexpr std::array<std::pair<const char*, const char*>, 12> elsewhere{{{"--batch-size", "--batch"},
-                                                                         {"--batch_size", "--batch"},
+// As other training programs call them, with "-" between words; the first of ours that the command has is meant.
+constexpr std::array<std::pair<const char*, const char*>, 30> elsewhere{{{"--batch-size", "--train-batch"},
+                                                                         {"--batch-size", "--batch"},
                                                                          {"--learning-rate", "--lr"},
-                                                                         {"--learning_rate", "--lr"},
+                                                                         {"--num-epochs", "--epochs"},
+                                                                         {"--max-epochs", "--epochs"},
+                                                                         {"--steps", "--iterations"},
+                                                                         {"--max-steps", "--iterations"},
+                                                                         {"--max-iter", "--iterations"},
                                                                          {"--output", "--out"},
+                                                                         {"--output", "--json"},
                                                                          {"--output-dir", "--out"},
+                                                                         {"--save-dir", "--out"},
+                                                                         {"--log-dir", "--out"},
+                                                                         {"--data-dir", "--data"},
+                                                                         {"--data-path", "--data"},
+                                                                         {"--dataset", "--data"},
                                                                          {"--workers", "--loader-threads"},
                                                                          {"--num-workers", "--loader-threads"},
-                                                                         {"--steps", "--iterations"},
                                                                          {"--max-grad-norm", "--clip-grad"},
+                                                                         {"--grad-clip", "--clip-grad"},
                                                                          {"--wd", "--weight-decay"},
-                                                                         {"--model", "--arch"}}};
+                                                                         {"--model", "--arch"},
+                                                                         {"--pretrained", "--init"},
+                                                                         {"--ckpt", "--checkpoint"},
+                                                                         {"--crop-size", "--size"},
+                                                                         {"--image-size", "--size"},
+                                                                         {"--num-frames", "--frames"},
+                                                                         {"--gpu", "--device"},
+                                                                         {"--cuda", "--device"},
+                                                                         {"--knn-k", "--neighbors"}}};
 
 // Damerau's distance, of neighbours that changed places once.
 std::size_t distance(const std::string& a, const std::string& b) {
@@ -40,9 +58,10 @@ std::size_t distance(const std::string& a, const std::string& b) {
 
 }  // namespace
 
-std::string suggestion(const std::string& word, const std::vector<std::string>& names) {
+std::string suggestion(std::string word, const std::vector<std::string>& names) {
   constexpr std::size_t longest = 64;
   if (word.size() > longest) return "";
+  std::ranges::replace(word, '_', '-');
   const auto known = [&](const std::string& name) { return std::ranges::find(names, name) != names.end(); };
   for (const auto& [theirs, ours] : elsewhere)
     if (word == theirs && known(ours)) return ours;

@@ -17,17 +17,19 @@ void add_synth(CLI::App& app) {
   command->add_option("--out", c->out, "folder; must not exist or be empty")->type_name(folder_type)->required();
   add_choice<SceneType>(*command, "--scene", c->scene, {{"actions", SceneType::actions}, {"shapes", SceneType::shapes}},
                         "actions: the class is what a figure does; shapes: a bundle of motion, shape and pattern");
-  command->add_option("--classes", c->classes, "2 to 12 actions, or 2 to 64 bundles");
-  command->add_option("--train", c->train, "training videos, spread evenly over the classes");
-  command->add_option("--test", c->test, "test videos");
-  command->add_option("--frames", c->frames, "frames a video");
-  command->add_option("--height", c->height, "pixels, even");
-  command->add_option("--width", c->width, "pixels, even");
+  command->add_option("--classes", c->classes, "number of classes: 2 to 12 actions, or 2 to 64 bundles");
+  command->add_option("--train", c->train, "number of training videos, spread evenly over the classes");
+  command->add_option("--test", c->test, "number of test videos");
+  command->add_option("--frames", c->frames, "frames of a video");
+  command->add_option("--height", c->height, "height of a frame in pixels, an even number");
+  command->add_option("--width", c->width, "width of a frame in pixels, an even number");
   command->add_option("--fps", c->fps, "frames a second");
-  command->add_option("--correlation", c->correlation,
-                      "of shapes: probability that shape, and that pattern, is the class's; 0: motion alone tells");
-  command->add_option("--seed", c->seed, "of everything that is random")->check(not_negative_number());
-  command->add_option("--threads", c->threads, "that draw and encode; change no bit")->check(CLI::Range(1, 256));
+  command->add_option(
+      "--correlation", c->correlation,
+      "with --scene shapes: probability that the shape, and that the pattern, is the class's; 0: motion alone tells");
+  command->add_option("--seed", c->seed, "seed of everything that is random")->check(not_negative_number());
+  command->add_option("--threads", c->threads, "number of threads that draw and encode; the files do not depend on it")
+      ->check(CLI::Range(1, 256));
   set_action(*command, [c] {
     Progress progress("synth", std::int64_t{c->train} + c->test);
     const InterruptGuard interrupt;

@@ -10,17 +10,21 @@
 #include "engine/range.h"
 #include "meta/forecast.h"
 #include "meta/train/run_folder.h"
+#include "meta/train/settings.h"
 #include "tools/command.h"
+#include "tools/help.h"
 #include "tools/interrupt.h"
 #include "tools/network.h"
 #include "tools/progress.h"
 #include "tools/run_report.h"
+#include "tools/train_forecast.h"
 #include "tools/train_options.h"
 #include "tools/train_status.h"
 
 namespace mcn {
 namespace {
 
+// Opens the device's profiler window, and a range round it, for the iterations that --profile-steps names.
 class ProfileWindow {
  public:
   ProfileWindow(Backend& backend, const std::optional<ProfileSteps>& steps) : backend_(backend), steps_(steps) {}
@@ -44,55 +48,10 @@ class ProfileWindow {
   std::optional<Range> range_;
 };
 
-constexpr double gib = std::size_t{1} << 30;
-
-// What a run takes of the memory that free_memory() counts. On the host: also what waits for the device, and what
-// decoders and the allocator need beside the tensors (150 MiB were measured with 48 videos of 64 x 86 open).
-std::size_t memory_needed(const MemoryForecast& f, bool own_memory) {
-  constexpr std::size_t beside = std::size_t{256} << 20;
-  return own_memory ? f.peak_with_scratch : f.peak + f.ring + beside;
-}
-
-// The options that make one config of another, of those that config_that_fits() changes.
-std::string changed_options(const TrainConfig& from, const TrainConfig& to) {
-  std::string text;
-  const auto add = [&](const std::string& option) { text += (text.empty() ? "" : " ") + option; };
-  if (to.maml.inner_tape != from.maml.inner_tape) add("--inner-tape recompute");
-  if (to.loader.batch != from.loader.batch) add(fmt::format("--batch {}", to.loader.batch));
-  if (to.loader.clip.frames != from.loader.clip.frames) add(fmt::format("--frames {}", to.loader.clip.frames));
-  return text;
-}
-
-// DeviceError unless a run of such a forecast fits into the memory that is there, with a remedy that does.
-void expect_memory(const TrainOptions& o, std::int64_t videos, Backend& backend, const MemoryForecast& forecast) {
-  const bool own_memory = backend.free_memory().has_value();
-  const std::size_t free = free_memory(backend), needed = memory_needed(forecast, own_memory);
-  if (needed <= free) return;
-  const auto smaller =
-      config_that_fits(o.config, videos, [&](const MemoryForecast& f) { return memory_needed(f, own_memory) <= free; });
-  fail<DeviceError>("memory", "the run needs {:.2f} GiB and {:.2f} are available on {}; {}; --force runs all the same",
-                    static_cast<double>(needed) / gib, static_cast<double>(free) / gib, backend.name(),
-                    smaller ? changed_options(o.config, *smaller) + " fits" : "a smaller --size or --width needs less");
-}
-
-int dry_run(const TrainOptions& o, std::int64_t videos, Backend& backend) {
-  const MemoryForecast f = forecast_memory(o.config, videos);
-  const bool own_memory = backend.free_memory().has_value();
-  const auto row = [](std::string_view what, std::size_t bytes, std::string_view note = "") {
-    fmt::print("{:<12} {:>10.1f} MiB{}{}\n", what, static_cast<double>(bytes) / (1 << 20), note.empty() ? "" : "  ",
-               note);
-  };
-  row("weights", f.weights, "parameters and running statistics");
-  row("optimiser", f.optimizer, "its moments");
-  row("bank", f.bank, "features of past iterations");
-  row("clips", f.clips, "S and Q");
-  row("tapes", f.tapes, "of the inner steps, for their Hessian products");
-  row("peak", own_memory ? f.peak_with_scratch : f.peak,
-      own_memory ? "of everything, the kernels' scratch included" : "of all tensors");
-  if (!own_memory) row("process", memory_needed(f, false), "all of it, with decoded frames that wait");
-  row("available", free_memory(backend), "on device " + backend.name());
-  if (!o.force) expect_memory(o, videos, backend, f);
-  return ok;
+Trainer make_trainer(const TrainOptions& o, const Dataset& dataset, Backend& backend) try {
+  return Trainer(o.config, clips_of(dataset), backend, o.resume);
+} catch (const OtherDataError& error) {
+  throw DataError(fmt::format("{}; --init {} starts a new run from its weights", error.what(), o.resume));
 }
 
 void start_from(Trainer& trainer, const TrainOptions& o) {
@@ -145,6 +104,7 @@ class RunEvaluator {
     const MonitorMeasures m = monitor_.measure(trainer.description(), trainer.model(), trainer.state(), backend_,
                                                [&] { interrupt.throw_if_requested(); });
     seconds_ += m.seconds;
+    ++done_;
     if (n > 0) begin(folder);
     const bool best = folder.write(n, m);
     if (best) trainer.save(folder.file(RunFolder::best));
@@ -154,6 +114,11 @@ class RunEvaluator {
                               best ? fmt::format("; the best k-NN so far, kept in {}", RunFolder::best) : ""));
   }
   [[nodiscard]] double seconds() const { return seconds_; }
+  /// Those of this run that are still to come count as those that were; 0 if there was none.
+  [[nodiscard]] double seconds_in_all() const {
+    const std::int64_t after = (iterations_ - 1) / every_ - first_ / every_ + 1;
+    return done_ == 0 ? 0 : seconds_ / static_cast<double>(done_) * static_cast<double>(after + (first_ == 0 ? 1 : 0));
+  }
 
  private:
   static MonitorConfig config_of(const TrainOptions& o) {
@@ -172,6 +137,7 @@ class RunEvaluator {
   Monitor monitor_;
   Backend& backend_;
   std::int64_t every_, iterations_, first_;
+  std::int64_t done_ = 0;
   double seconds_ = 0;
 };
 
@@ -194,7 +160,7 @@ std::string text_of_start(const Evaluations& evaluations) {
 }
 
 int train(CLI::App& command, TrainOptions& o) {
-  const Dataset dataset = load(o.dataset, Subset::train);
+  const Dataset dataset = load(o.dataset, Subset::train, o.config.loader.max_bad_percent);
   Backend& backend = open(o.device, o.config.dtype);
   const auto videos = std::ssize(dataset.videos);
   const auto own_memory = backend.free_memory();
@@ -203,19 +169,23 @@ int train(CLI::App& command, TrainOptions& o) {
   const std::string resolved = saved_settings(command);
   const std::vector<std::string> doubts = doubtful_settings(command, o);
   if (!o.force && DryDevice::in_this_build()) expect_memory(o, videos, backend, forecast_memory(o.config, videos));
-  Trainer trainer(o.config, clips_of(dataset), backend, o.resume);
+  Trainer trainer = make_trainer(o, dataset, backend);
   // A run that goes on may have its settings, --init among them, from its own config.toml.
   if (!o.init.empty() && o.resume.empty()) start_from(trainer, o);
   const std::int64_t first = trainer.iteration();
   std::optional<RunEvaluator> evaluator = open_evaluator(o, dataset, backend, first);
-  RunFolder folder({o.out, o.resume, resolved, first, o.tensorboard}, dataset);
+  RunFolder folder({o.out, o.resume, resolved, first, o.config.loader.batch, o.tensorboard}, dataset);
   if (first >= o.config.iterations && !o.resume.empty()) {
     fmt::print(stderr, "nothing was left to train: {} has {} iterations, --iterations says {}\n", o.resume, first,
                o.config.iterations);
     return ok;
   }
+  if (const std::string& changed = trainer.changed_since_checkpoint(); !changed.empty())
+    fmt::print(stderr, "changed since the checkpoint: {}\n", changed);
   const std::string last = folder.file(RunFolder::last);
-  fmt::print("{}\n", resolved);
+  fmt::print("{}\n", wrapped(fmt::format("settings that are not defaults (all: {}): {}", folder.file("config.toml"),
+                                         chosen_settings(command)),
+                             help_width(), 2));
   fmt::print("{} videos{}, preset {}, device {}{}, {} parameters\n", videos,
              dataset.classes.empty() ? "" : fmt::format(" of {} classes", dataset.classes.size()), o.preset,
              backend.name(), backend.detail().empty() ? "" : " (" + backend.detail() + ")", [&] {
@@ -230,6 +200,7 @@ int train(CLI::App& command, TrainOptions& o) {
   const InterruptGuard interrupt;
   ProfileWindow profiler(backend, o.profile);
   TrainStatus status(videos, o.config.loader.batch);
+  TimeForecast time_forecast(o.config, first);
   TrainingWatch watch;
   double longest = 0, curvature_seconds = 0, seconds = 0;
   bool shortened = false;
@@ -267,6 +238,8 @@ int train(CLI::App& command, TrainOptions& o) {
     folder.write(now);
     if (now.bad_videos > folder.bad().found()) folder.bad().list(trainer);
     status.add(now);
+    time_forecast.add(now);
+    if (const auto line = time_forecast.line(evaluator ? evaluator->seconds_in_all() : 0)) progress.note(*line);
     seconds += now.seconds;
     longest = longest == 0 ? now.seconds : std::max(now.seconds, 0.9 * longest);
     interrupt.step_takes(longest);  // also for a signal that comes before the next one begins
@@ -297,9 +270,11 @@ int train(CLI::App& command, TrainOptions& o) {
   if (curvature_seconds > 0)
     fmt::print("curvature: {:.3g}% of the time, every {} iterations; alpha1 is {:.4g} now\n",
                100 * curvature_seconds / seconds, o.config.curvature.every, trainer.inner_lr());
-  if (!rates.empty()) fmt::print("alpha1 of each group: {}\n", text_of(rates));
-  fmt::print("{} kernels ran on {}; checkpoint {}{}\n", backend.kernel_calls(), backend.name(), last,
-             page.empty() ? "" : "; report " + page);
+  if (const std::vector<InnerRate> rates = trainer.inner_rates(); !rates.empty())
+    fmt::print("alpha1 of each group: {}
+", text_of(rates));
+  fmt::print("checkpoint {}{}
+", last, page.empty() ? "" : "; report " + page);
   fmt::print("next: mcn evaluate --data {} --checkpoint {}\n", o.dataset.root, last);
   return ok;
 }

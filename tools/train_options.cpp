@@ -1,6 +1,8 @@
 // Names, defaults, ranges and help texts of the settings of training.
 #include "tools/train_options.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -14,15 +16,20 @@
 #include "tools/file_options.h"
 #include "tools/number.h"
 #include "tools/presets.h"
+#include "tools/suggestion.h"
 
 namespace mcn {
 namespace {
 
+// Options that are added from here on stand in the help under this title.
+void begin_group(CLI::App& command, const std::string& title) { command.option_defaults()->group(title); }
+
 void add_model(CLI::App& command, TrainConfig& c) {
+  begin_group(command, "Model");
   command.add_option("--arch", c.model.backbone.arch, "backbone: r2plus1d_18, r2plus1d_10 or r3d_18")
       ->check(CLI::IsMember(video_resnet_archs()));
-  command.add_option("--width", c.model.backbone.width, "multiplies the channels of every stage");
-  command.add_option("--feature-size", c.model.feature_size, "length of z");
+  command.add_option("--width", c.model.backbone.width, "factor of the channels of every stage");
+  command.add_option("--feature-size", c.model.feature_size, "length of a clip's feature z, on which InfoNCE works");
 }
 
 void add_inner_lr(CLI::App& command, TrainConfig& c) {
@@ -98,12 +105,15 @@ void add_iterations_or_share(CLI::App& command, const std::string& name, Iterati
 
 void add_algorithm(CLI::App& command, TrainOptions& o) {
   TrainConfig& c = o.config;
+  begin_group(command, "Method");
   add_choice<Method>(command, "--method", c.method,
                      {{"contrastive", Method::contrastive}, {"joint", Method::joint}, {"mcn", Method::mcn}},
                      "contrastive: InfoNCE alone; joint: both losses, no bilevel step; mcn: both stages");
-  command.add_option("--temperature", c.objective.temperature, "tau of InfoNCE")->check(positive_number());
-  command.add_option("--lambda", c.objective.lambda, "weight of the meta branch")->check(not_negative_number());
-  command.add_option("--inner-steps", c.maml.inner_steps, "K, inner SGD steps on S")->check(CLI::Range(0, 1000));
+  command.add_option("--temperature", c.objective.temperature, "tau, the temperature of InfoNCE")
+      ->check(positive_number());
+  command.add_option("--lambda", c.objective.lambda, "weight of the meta branch's loss")->check(not_negative_number());
+  command.add_option("--inner-steps", c.maml.inner_steps, "K, the number of inner SGD steps on S")
+      ->check(CLI::Range(0, 1000));
   add_inner_lr(command, c);
   add_inner_rates(command, c.inner_rates);
   command
@@ -133,44 +143,54 @@ void add_algorithm(CLI::App& command, TrainOptions& o) {
                        {{"none", BankKind::none}, {"memory", BankKind::memory}, {"queue", BankKind::queue}},
                        "negatives from past iterations: memory bank (a row a video) or queue");
   command.add_option("--bank-size", c.bank.size, "negatives drawn from the memory bank, or length of the queue");
-  command.add_option("--bank-momentum", c.bank.momentum, "of the memory bank's rows")->check(CLI::Range(0.0, 1.0));
+  command
+      .add_option("--bank-momentum", c.bank.momentum,
+                  "share of its old value that a row of the memory bank keeps at an update")
+      ->check(CLI::Range(0.0, 1.0));
 }
 
 void add_optimizer(CLI::App& command, TrainOptions& o) {
   TrainConfig& c = o.config;
+  begin_group(command, "Optimizer and length of training");
   add_choice<OptimizerKind>(command, "--optimizer", c.optimizer.kind,
-                            {{"sgd", OptimizerKind::sgd}, {"adamw", OptimizerKind::adamw}}, "outer optimiser");
+                            {{"sgd", OptimizerKind::sgd}, {"adamw", OptimizerKind::adamw}},
+                            "optimizer of the outer update");
   command.add_option("--lr", c.optimizer.lr, "alpha2, learning rate of the outer update");
-  command.add_option("--momentum", c.optimizer.momentum, "of SGD; beta1 of AdamW");
-  command.add_option("--beta2", c.optimizer.beta2, "of AdamW");
-  command.add_option("--weight-decay", c.optimizer.weight_decay, "of weights; biases and norms do not decay");
+  command.add_option("--momentum", c.optimizer.momentum, "momentum of SGD; beta1 of AdamW");
+  command.add_option("--beta2", c.optimizer.beta2, "beta2 of AdamW");
+  command.add_option("--weight-decay", c.optimizer.weight_decay,
+                     "decay of weights; biases and normalization layers do not decay");
   add_choice<ScheduleKind>(
       command, "--schedule", c.optimizer.schedule,
       {{"constant", ScheduleKind::constant}, {"cosine", ScheduleKind::cosine}, {"multistep", ScheduleKind::multistep}},
-      "learning rate after the warm-up");
+      "how the learning rate goes on after the warm-up");
   add_iterations_or_share(command, "--warmup", o.warmup,
                           "linear warm-up of the learning rate, as iterations or as a share of all, such as 5%");
   command
       .add_option("--clip-grad", c.clip_grad,
                   "longest outer gradient, as a norm over all parameters; a longer one is scaled down to it; 0: any")
       ->check(not_negative_number());
-  command.add_option("--milestones", c.optimizer.milestones, "multistep: iterations at which the rate drops")
+  command
+      .add_option("--milestones", c.optimizer.milestones,
+                  "iterations at which the learning rate drops, for --schedule multistep")
       ->delimiter(',')
       ->default_str("");
-  command.add_option("--gamma", c.optimizer.gamma, "multistep: factor of a drop");
-  command.add_option("--iterations", c.iterations, "outer updates in all; by default the preset's")
+  command.add_option("--gamma", c.optimizer.gamma, "factor of the learning rate at a drop, for --schedule multistep");
+  command.add_option("--iterations", c.iterations, "length of training in outer updates; by default the preset's")
       ->check(positive_number())
       ->default_str("");
   command
       .add_option("--epochs", o.epochs,
-                  "the same as epochs, each of videos / batch iterations rounded up; in the place of --iterations")
+                  "length of training in epochs, in the place of --iterations; an epoch is videos / batch iterations, "
+                  "rounded up")
       ->check(positive_number())
       ->default_str("");
 }
 
 void add_clips(CLI::App& command, LoaderConfig& loader) {
+  begin_group(command, "Batches and clips");
   command.add_option("--batch", loader.batch, "videos an iteration; method mcn: half in S, half in Q");
-  command.add_option("--frames", loader.clip.frames, "frames a clip")->check(positive_number());
+  command.add_option("--frames", loader.clip.frames, "frames of a clip")->check(positive_number());
   command
       .add_option("--stride", loader.clip.stride,
                   "video frames from one clip frame to the next; smaller in a video that is too short for it")
@@ -179,30 +199,40 @@ void add_clips(CLI::App& command, LoaderConfig& loader) {
       command, "--sampling", loader.sampling,
       {{"random", ClipSampling::random}, {"uniform", ClipSampling::uniform}, {"centre", ClipSampling::centre}},
       "where the two views' clips are in a video: anywhere; at its two ends; both in its middle");
-  command.add_option("--ring", loader.ring, "batches that loader threads may be ahead")->check(CLI::Range(1, 64));
-  add_max_bad(command, loader.max_bad_percent,
-              "share of unusable videos, such as 5%, beyond which training stops; others take their places until then");
-  command.add_flag("--residual-view", loader.residual_view, "second view: differences of consecutive frames");
+  command.add_option("--ring", loader.ring, "number of batches that the loader's threads may be ahead")
+      ->check(CLI::Range(1, 64));
+  add_max_bad(
+      command, loader.max_bad_percent,
+      "share of missing or unusable videos, such as 5%, beyond which training stops; until then missing ones are left "
+      "out, and others take the places of unusable ones");
+  command.add_flag("--residual-view", loader.residual_view,
+                   "make the second view of differences of consecutive frames");
   AugmentConfig& a = loader.augment;
-  command.add_option("--size", a.size, "pixels a side of a clip")->check(positive_number());
-  command.add_option("--resize-height", a.resize_height, "pixels, before the crop; by default 128/112 of --size")
+  begin_group(command, "Augmentation");
+  command.add_option("--size", a.size, "height and width of a clip, in pixels")->check(positive_number());
+  command
+      .add_option("--resize-height", a.resize_height,
+                  "height of a frame before the crop, in pixels; by default 128/112 of --size")
       ->check(positive_number())
       ->default_str("");
-  command.add_option("--resize-width", a.resize_width, "the same; by default 171/112 of --size")
+  command
+      .add_option("--resize-width", a.resize_width,
+                  "width of a frame before the crop, in pixels; by default 171/112 of --size")
       ->check(positive_number())
       ->default_str("");
   const auto probability = [&](const char* name, double& value, const char* help) {
     command.add_option(name, value, help)->check(CLI::Range(0.0, 1.0));
   };
   probability("--flip", a.flip, "probability of a horizontal flip");
-  probability("--jitter", a.jitter, "probability of colour jitter");
-  command.add_option("--brightness", a.brightness, "jitter: factor in [1 - b, 1 + b]");
-  command.add_option("--contrast", a.contrast, "jitter: factor in [1 - c, 1 + c]");
-  command.add_option("--saturation", a.saturation, "jitter: factor in [1 - s, 1 + s]");
-  command.add_option("--hue", a.hue, "jitter: turn in [-h, h] of the colour circle")->check(CLI::Range(0.0, 0.5));
+  probability("--jitter", a.jitter, "probability of color jitter");
+  command.add_option("--brightness", a.brightness, "b: jitter changes brightness by a factor in [1 - b, 1 + b]");
+  command.add_option("--contrast", a.contrast, "c: jitter changes contrast by a factor in [1 - c, 1 + c]");
+  command.add_option("--saturation", a.saturation, "s: jitter changes saturation by a factor in [1 - s, 1 + s]");
+  command.add_option("--hue", a.hue, "h: jitter turns the color circle by a share in [-h, h]")
+      ->check(CLI::Range(0.0, 0.5));
   probability("--grayscale", a.grayscale, "probability of grayscale");
   probability("--blur", a.blur, "probability of a Gaussian blur");
-  probability("--channel-shuffle", a.channel_shuffle, "probability of a random order of the colour channels");
+  probability("--channel-shuffle", a.channel_shuffle, "probability of a random order of the color channels");
 }
 
 /// CLI11 takes every # for the beginning of a comment, also one in quotes, which may be part of a path.
@@ -252,23 +282,49 @@ std::string other_length(const std::string& name) {
   return name == "iterations" ? "epochs" : name == "epochs" ? "iterations" : "";
 }
 
+/// "FILE:LINE" of the last line that sets a key, or of a table's head ("[train]"); "FILE" if there is none.
+std::string place_of(const std::string& text, const std::string& origin, const std::string& key) {
+  std::istringstream lines(text);
+  int number = 0, found = 0;
+  for (std::string line; std::getline(lines, line);) {
+    ++number;
+    const std::string begin = CLI::detail::trim_copy(line);
+    const std::string rest = begin.starts_with(key) ? begin.substr(key.size()) : "x";
+    if (key.starts_with('[') ? begin.starts_with(key) : CLI::detail::trim_copy(rest).starts_with('=')) found = number;
+  }
+  return found == 0 ? origin : fmt::format("{}:{}", origin, found);
+}
+
+[[noreturn]] void refuse_key(const CLI::App& command, const std::string& place, const std::string& key) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : command.get_options())
+    if (option->get_configurable()) names.push_back(option->get_name());
+  const std::string meant = suggestion("--" + key, names);
+  fail("config", "{}: unknown key \"{}\"{}", place, key,
+       meant.empty() ? "" : fmt::format("; did you mean \"{}\"?", meant.substr(2)));
+}
+
 /// Sets the options that are not set yet. origin: for errors.
-void apply_settings(CLI::App& command, const std::string& text, const std::string& origin) {
-  std::istringstream lines(without_comments(text));
+void apply_settings(CLI::App& command, const std::string& with_comments, const std::string& origin) {
+  const std::string text = without_comments(with_comments);
+  std::istringstream lines(text);
   CLI::ConfigTOML toml;
   toml.comment('\n');  // none, in a line
   std::set<std::string> keys, set;
   for (const CLI::ConfigItem& item : toml.from_config(lines)) {
+    if (!item.parents.empty())
+      fail("config", "{}: expected keys without tables, got the table [{}]: put its keys at the top of the file",
+           place_of(text, origin, "[" + item.parents.front()), item.parents.front());
+    const std::string place = place_of(text, origin, item.name);
     CLI::Option* option = command.get_option_no_throw("--" + item.name);
-    if (!item.parents.empty() || option == nullptr || !option->get_configurable())
-      fail("config", "{}: unknown key \"{}\"", origin, item.fullname());
+    if (option == nullptr || !option->get_configurable()) refuse_key(command, place, item.name);
     // The second would be taken for one that the command line overrides.
     if (!keys.insert(item.name).second)
-      fail("config", "{}: expected every key once, got \"{}\" twice", origin, item.name);
+      fail("config", "{}: expected every key once, got \"{}\" twice", place, item.name);
     // A saved config writes what is not set as an empty value.
     if (option->count() > 0 || item.inputs == std::vector<std::string>{""}) continue;
     if (const std::string other = other_length(item.name); !other.empty()) {
-      if (set.contains(other)) fail("config", "{}: expected either \"iterations\" or \"epochs\", got both", origin);
+      if (set.contains(other)) fail("config", "{}: expected either \"iterations\" or \"epochs\", got both", place);
       if (command.get_option("--" + other)->count() > 0) continue;
     }
     set.insert(item.name);
@@ -280,7 +336,7 @@ void apply_settings(CLI::App& command, const std::string& text, const std::strin
         option->add_result(item.inputs);
       option->run_callback();
     } catch (const CLI::ParseError& error) {
-      fail("config", "{}: {}", origin, error.what());
+      fail("config", "{}: {}", place, error.what());
     }
   }
 }
@@ -313,14 +369,18 @@ void add_train_options(CLI::App& command, TrainOptions& o) {
           "settings for a kind of data and machine, in the place of the defaults below; any setting that is given "
           "wins; auto: by the number of videos and the device's memory")
       ->check(CLI::IsMember(presets));
+  begin_group(command, "Data");
   add_dataset_options(command, o.dataset, false);
+  begin_group(command, "Run");
   command
       .add_option(
           "--out", o.out,
           "folder of the run: config.toml, metrics.jsonl, last.safetensors; those of an earlier run in it are moved "
           "to earlier-1 in it unless --resume names a checkpoint in it (required)")
       ->type_name(folder_type);
-  CLI::Option* resume = command.add_option("--resume", o.resume, "checkpoint to go on from")->type_name(file_type);
+  CLI::Option* resume =
+      command.add_option("--resume", o.resume, "checkpoint to go on from, of a run on the same data set")
+          ->type_name(file_type);
   command
       .add_option(
           "--init", o.init,
@@ -330,46 +390,57 @@ void add_train_options(CLI::App& command, TrainOptions& o) {
       ->excludes(resume);
   add_choice<bool>(command, "--strict", o.strict, {{"no", false}, {"yes", true}},
                    "whether the file of --init must have all of the backbone's tensors and no unknown ones");
+  begin_group(command, "Device, threads and files");
   add_device_options(command, o.device);
   add_arithmetic_options(command, o.device);
-  command.add_option("--loader-threads", o.config.loader.threads, "threads that decode")->check(CLI::Range(1, 256));
+  command.add_option("--loader-threads", o.config.loader.threads, "number of threads that decode videos")
+      ->check(CLI::Range(1, 256));
   add_file_options(command, o.config.loader.files);
-  command.add_option("--seed", o.config.loader.seed, "of weights, batches and augmentation");
-  add_choice<DType>(command, "--dtype", o.config.dtype, {{"f32", DType::f32}, {"f64", DType::f64}}, "of all tensors");
-  command.add_option("--checkpoint-every", o.checkpoint_every, "iterations")->check(positive_number());
+  begin_group(command, "Run");
+  command.add_option("--seed", o.config.loader.seed, "seed of everything random: weights, batches, augmentation");
+  add_choice<DType>(command, "--dtype", o.config.dtype, {{"f32", DType::f32}, {"f64", DType::f64}},
+                    "number format of all tensors");
+  command.add_option("--checkpoint-every", o.checkpoint_every, "iterations from one checkpoint to the next")
+      ->check(positive_number());
   add_iterations_or_share(
       command, "--evaluate-every", o.evaluate_every_or_share,
-      "from one evaluation during training to the next, as iterations or as a share such as 25%: k-NN and linear probe "
+      "iterations from one evaluation during training to the next, or a share of all such as 25%: k-NN and linear "
+      "probe "
       "among labelled training videos, to evaluations.jsonl; the checkpoint of the best k-NN is best.safetensors; 0, "
-      "or "
-      "more than --iterations: none");
+      "or more than --iterations: none");
   command
       .add_option("--evaluate-videos", o.evaluate_videos,
                   "training videos that an evaluation during training takes, of each class as many, a third as queries")
       ->check(positive_number());
   add_choice<bool>(command, "--report", o.report, {{"no", false}, {"yes", true}},
                    "whether the run's end, however it comes, writes report.html into the folder (see mcn report)");
-  command.add_flag("--tensorboard", o.tensorboard, "write an event file of TensorBoard into the folder, too");
+  command.add_flag("--tensorboard", o.tensorboard, "also write the figures as an event file for TensorBoard");
   command.add_flag("--cuda-graph", o.config.cuda_graph,
                    "put an iteration on the GPU as one CUDA graph: less launching, the same bits (cuda and simt)");
   command
       .add_flag("--dry-run", o.dry_run,
-                "forecast the memory that the run will need, without running or writing anything; exit 4 if it is more "
-                "than there is")
+                "forecast the memory that the run will need, without running or writing anything; exit code 4 if it is "
+                "more than there is. The time is forecast by the run itself, from its first iterations")
       ->configurable(false);
-  command.add_flag("--force", o.force, "train also where the forecast is more memory than there is")
-      ->configurable(false);
+  command.add_flag("--force", o.force, "train even if the forecast is more memory than there is")->configurable(false);
   command
       .add_option_function<std::string>(
           "--profile-steps", [&o](const std::string& text) { o.profile = parse_profile_steps(text); },
-          "FIRST:LAST, the iterations that nsys or ncu records (--capture-range=cudaProfilerApi); LAST is not among "
-          "them")
+          "iterations that nsys or ncu records (with its --capture-range=cudaProfilerApi), from FIRST to the one "
+          "before LAST")
       ->type_name("FIRST:LAST")
       ->configurable(false);
   add_model(command, o.config);
   add_algorithm(command, o);
   add_optimizer(command, o);
   add_clips(command, o.config.loader);
+  begin_group(command, "Options");
+  command.footer(
+      "Examples:\n"
+      "  mcn train --data videos --out run            # settings for these videos and this machine\n"
+      "  mcn train --data videos --out run --dry-run  # the memory that it will need\n"
+      "  mcn train --data videos --out other --method contrastive --epochs 50\n"
+      "  mcn train --config run/config.toml --resume run/last.safetensors --iterations 2000");
 }
 
 std::int64_t IterationsOrShare::of(std::int64_t iterations) const {
@@ -410,7 +481,11 @@ void complete_train_options(CLI::App& command, TrainOptions& options) {
 void resolve_train_options(CLI::App& command, TrainOptions& options, const RunFacts& facts) {
   TrainConfig& c = options.config;
   if (options.preset == "auto") set_option(command, "--preset", choose_preset(facts.videos, facts.memory, facts.gpu));
+  const bool batch_given = command.get_option("--batch")->count() > 0;
   apply_settings(command, std::string(preset_text(options.preset)), "preset " + options.preset);
+  // A preset's batch may be more than a small set has. Pairs of videos, for S and Q.
+  if (const std::int64_t pairs = facts.videos / 2; !batch_given && c.loader.batch > facts.videos && pairs > 0)
+    set_option(command, "--batch", std::to_string(2 * pairs));
   if (options.epochs > 0) {
     const std::int64_t batch = std::max<std::int64_t>(1, c.loader.batch);
     const std::int64_t in_an_epoch = std::max<std::int64_t>(1, (facts.videos + batch - 1) / batch);
@@ -438,6 +513,16 @@ std::string saved_settings(CLI::App& command) {
   configurable(false);
   std::string text = command.config_to_str(true, false);
   configurable(true);
+  return text;
+}
+
+std::string chosen_settings(const CLI::App& command) {
+  std::string text;
+  for (const CLI::Option* option : command.get_options()) {
+    if (!option->get_configurable() || option->count() == 0) continue;
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", option->get_name().substr(2),
+                        fmt::join(option->reduced_results(), " "));
+  }
   return text;
 }
 

@@ -66,13 +66,16 @@ void complete_train_options(CLI::App& command, TrainOptions& options);
 /// frame indices, which are this run's and this machine's.
 std::string saved_settings(CLI::App& command);
 
+/// "lr 0.003, batch 48": what the command line, its file, the preset or resolve_train_options has set.
+std::string chosen_settings(const CLI::App& command);
+
 /// A line for each setting that has no effect, or hardly the one that was meant, where the user chose it.
 std::vector<std::string> doubtful_settings(const CLI::App& command, const TrainOptions& options);
 
 /// Settles what depends on the data set, the machine or other settings, also in what the command prints and saves: the
 /// preset's settings for what is not set; epochs become iterations, and shares of training numbers of iterations (where
-/// they stay shares); the resize follows the crop; the bank draws no more than there are videos. UsageError for more
-/// epochs than can be counted.
+/// they stay shares); the resize follows the crop; a preset's batch and the bank's draw are no more than there are
+/// videos. UsageError for more epochs than can be counted.
 void resolve_train_options(CLI::App& command, TrainOptions& options, const RunFacts& facts);
 
 }  // namespace mcn

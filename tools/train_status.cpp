@@ -3,6 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
+
 namespace mcn {
 
 void TrainStatus::add(const IterationMetrics& metrics) {
@@ -51,6 +54,63 @@ std::string text_of(std::span<const InnerRate> rates) {
   for (const InnerRate& rate : rates)
     text += fmt::format("{}{} {:.4g}", text.empty() ? "" : ", ", rate.name, rate.value);
   return text;
+}
+
+// Passes over the network, of which a gradient has three and a Hessian product six.
+double TimeForecast::cost(std::int64_t iteration) const {
+  constexpr double gradient = 3, hessian = 6;
+  const double steps = config_.method == Method::mcn ? config_.maml.inner_steps : 0;
+  const bool second_order = config_.maml.second_order && iteration >= config_.first_order_iterations;
+  const double again = config_.maml.inner_tape == InnerTape::recompute ? gradient : 0;
+  return gradient + steps * (gradient + (second_order ? hessian + again : 0));
+}
+
+void TimeForecast::add(const IterationMetrics& metrics) {
+  const double of_curvature = metrics.curvature ? metrics.curvature->seconds : 0;
+  // The first measurement of a run from its beginning has four times as many products.
+  if (metrics.curvature)
+    product_seconds_ =
+        of_curvature / ((metrics.iteration == 0 ? 4 : 1) * static_cast<double>(config_.curvature.products));
+  elapsed_ += metrics.seconds;
+  if (measured_++ > 0) {
+    seconds_ += metrics.seconds - of_curvature;
+    costs_ += cost(metrics.iteration);
+  }
+  next_ = metrics.iteration + 1;
+}
+
+std::optional<double> TimeForecast::seconds(double beside) const {
+  constexpr double soonest = 10;
+  if (measured_ < 4 || !(seconds_ >= soonest)) return {};
+  const std::int64_t left = std::max<std::int64_t>(0, config_.iterations - next_);
+  const std::int64_t first_order = std::clamp<std::int64_t>(config_.first_order_iterations - next_, 0, left);
+  const double costs = static_cast<double>(first_order) * cost(next_) +
+                       static_cast<double>(left - first_order) * cost(config_.iterations);
+  const double measurements =
+      config_.curvature.every > 0 ? static_cast<double>(left) / static_cast<double>(config_.curvature.every) : 0;
+  return beside + elapsed_ + seconds_ / costs_ * costs + measurements * config_.curvature.products * product_seconds_;
+}
+
+std::optional<std::string> TimeForecast::line(double beside) {
+  const std::optional<double> all = said_ ? std::nullopt : seconds(beside);
+  if (!all) return {};
+  said_ = true;
+  std::string text = fmt::format("about {} for {} iterations, by the first {}", duration(*all),
+                                 config_.iterations - (next_ - measured_), measured_);
+  const std::int64_t turn = config_.first_order_iterations;
+  if (config_.method == Method::mcn && config_.maml.second_order && turn > next_ && turn < config_.iterations)
+    text += fmt::format("; from iteration {} on they are of second order and count {:.1f} times", turn,
+                        cost(turn) / cost(turn - 1));
+  return text;
+}
+
+std::string duration(double seconds) {
+  const auto s = std::max<std::int64_t>(0, std::llround(seconds));
+  const std::int64_t minutes = (s + 30) / 60, hours = (s + 1800) / 3600;
+  if (s < 100) return fmt::format("{} s", s);
+  if (minutes < 120) return fmt::format("{} min", minutes);
+  if (hours < 48) return fmt::format("{} h {} min", minutes / 60, minutes % 60);
+  return fmt::format("{} d {} h", hours / 24, hours % 24);
 }
 
 std::string text_of(const TrainingWarning& warning) {

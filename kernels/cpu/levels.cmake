@@ -18,7 +18,7 @@ if(CMAKE_LINKER MATCHES "(lld|gold|mold)$")
   set(mcn_relocatable_linker ${MCN_GNU_LD})
 endif()
 
-file(GLOB mcn_cpu_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/cpu/*.cpp)
+file(GLOB mcn_cpu_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/cpu/*.cpp)
 set(mcn_cpu_objects)
 foreach(level IN LISTS mcn_cpu_levels)
   set(target mcn_kernels_cpu_${level})
@@ -31,10 +31,10 @@ foreach(level IN LISTS mcn_cpu_levels)
   # No unique symbols, which stay global whatever one asks for.
   target_compile_options(${target} PRIVATE -fopenmp-simd ${kernel_options} ${mcn_cpu_options_${level}}
                                            $<$<CXX_COMPILER_ID:GNU>:-fno-gnu-unique>)
-  set(object ${CMAKE_BINARY_DIR}/cpu_levels/${level}.o)
+  set(object ${PROJECT_BINARY_DIR}/cpu_levels/${level}.o)
   add_custom_command(
     OUTPUT ${object}
-    COMMAND ${CMAKE_COMMAND} -E make_directory ${CMAKE_BINARY_DIR}/cpu_levels
+    COMMAND ${CMAKE_COMMAND} -E make_directory ${PROJECT_BINARY_DIR}/cpu_levels
     COMMAND ${mcn_relocatable_linker} -r --force-group-allocation -o ${object} $<TARGET_OBJECTS:${target}>
     COMMAND ${CMAKE_OBJCOPY} --keep-global-symbol=mcn_make_cpu_backend_${level} ${object}
     DEPENDS ${target} $<TARGET_OBJECTS:${target}>

@@ -124,8 +124,8 @@ std::vector<ChartSpec> known_charts() {
        true},
       {"Throughput",
        "Decoding",
-       "milliseconds a clip, in the loader's threads",
-       {{"clip_decode_ms", "decode"}},
+       "seconds a clip, in the loader's threads",
+       {{"clip_decode_seconds", "decode"}},
        {},
        false,
        wide},
@@ -134,11 +134,18 @@ std::vector<ChartSpec> known_charts() {
 
 // Those of the known keys that no chart shows: they repeat another one, or are a number of the summary.
 bool is_left_out(const std::string& key) {
-  static const std::set<std::string> keys{"top1_chance",       "order",
-                                          "wait_ms",           "decode_ms",
-                                          "ring_ready",        "bad_videos",
-                                          "shortened_clips",   "curvature_alignment",
-                                          "curvature_seconds", "loss_query_at_theta"};
+  static const std::set<std::string> keys{"top1_chance",
+                                          "order",
+                                          "wait_seconds",
+                                          "decode_seconds",
+                                          "epoch",
+                                          "clips_per_second",
+                                          "ring_ready",
+                                          "bad_videos",
+                                          "shortened_clips",
+                                          "curvature_alignment",
+                                          "curvature_seconds",
+                                          "loss_query_at_theta"};
   return keys.contains(key) || key.starts_with("evaluation.");
 }
 

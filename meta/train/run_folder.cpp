@@ -2,10 +2,12 @@
 #include "meta/train/run_folder.h"
 
 #include <fcntl.h>
+#include <fmt/chrono.h>
 #include <sys/file.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <ctime>
 
 #include "engine/atomic_file.h"
 #include "meta/train/run_events.h"
@@ -15,18 +17,24 @@ namespace {
 
 namespace fs = std::filesystem;
 
-nlohmann::json to_json(const IterationMetrics& m) {
+// Coordinated universal time, as in ISO 8601.
+std::string time_now() { return fmt::format("{:%FT%TZ}", fmt::gmtime(std::time(nullptr))); }
+
+nlohmann::json to_json(const IterationMetrics& m, std::int64_t videos, std::int64_t batch) {
   nlohmann::json json{{"iteration", m.iteration},
+                      {"time", time_now()},
+                      {"epoch", static_cast<double>((m.iteration + 1) * batch) / static_cast<double>(videos)},
+                      {"clips_per_second", 2 * static_cast<double>(batch) / m.seconds},
                       {"loss_query", m.query_loss},
                       {"contrastive_query", m.query.contrastive},
                       {"meta_query", m.query.meta},
                       {"learning_rate", m.learning_rate},
                       {"gradient_norm", m.gradient_norm},
                       {"seconds", m.seconds},
-                      {"wait_ms", m.wait_ms},
+                      {"wait_seconds", 1e-3 * m.wait_ms},
                       {"waited_share", 1e-3 * m.wait_ms / m.seconds},
-                      {"decode_ms", m.decode_ms},
-                      {"clip_decode_ms", m.clip_decode_ms},
+                      {"decode_seconds", 1e-3 * m.decode_ms},
+                      {"clip_decode_seconds", 1e-3 * m.clip_decode_ms},
                       {"ring_ready", m.ring_ready},
                       {"bad_videos", m.bad_videos},
                       {"shortened_clips", m.shortened_clips}};
@@ -227,7 +235,7 @@ bool RunFolder::holds_another_run() const {
 }
 
 void RunFolder::write(const IterationMetrics& metrics) {
-  const nlohmann::json json = to_json(metrics);
+  const nlohmann::json json = to_json(metrics, std::ssize(dataset_.videos), config_.batch);
   metrics_->write(json);
   if (events_) add_metrics(*events_, json);
 }

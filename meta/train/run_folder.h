@@ -90,6 +90,7 @@ struct RunFolderConfig {
   std::string folder, resume;  ///< resume: checkpoint that the run goes on from, or empty
   std::string settings;        ///< as the run saves them
   std::int64_t first = 0;      ///< iterations before this run
+  std::int64_t batch = 0;      ///< videos an iteration
   bool events = false;         ///< write an event file of TensorBoard, too
 };
 

@@ -65,6 +65,19 @@ TEST_CASE("a data set with nothing wrong is clean", "[audit]") {
   }
 }
 
+TEST_CASE("a file that the other subset's list names is listed, also where that subset is not looked at", "[audit]") {
+  const AuditedSet set;
+  set.file("Archery/nobody's.avi", "x");
+  AuditConfig config;
+  config.dataset = set.config;
+  config.subsets = {GENERATE(Subset::train, Subset::test)};
+  CHECK(audit(config).unlisted == 1);
+  // Without the other list its files are listed nowhere: one is, of the test list, and three, of the training list.
+  const bool train = config.subsets[0] == Subset::train;
+  fs::remove(set.path(train ? "ucfTrainTestlist/testlist01.txt" : "ucfTrainTestlist/trainlist01.txt"));
+  CHECK(audit(config).unlisted == (train ? 2 : 4));
+}
+
 TEST_CASE("missing, corrupt, short, duplicate and mislabelled videos are found, in any number of threads", "[audit]") {
   const AuditedSet set;
   set.lists(

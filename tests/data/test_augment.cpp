@@ -297,5 +297,15 @@ TEST_CASE("a short video takes a smaller stride, one shorter than the clip is re
   CHECK_THROWS_WITH(require_clip("a b.avi", 5, {16, 1}), "[video] a b.avi has 5 frames, a clip needs 16");
 }
 
+TEST_CASE("a crop that does not fit names the settings") {
+  AugmentConfig config;
+  config.size = 200;
+  config.resize_height = 128;
+  config.resize_width = 171;
+  CHECK_THROWS_WITH(check(config),
+                    "[augment] a crop of 200 x 200 (size) does not fit into frames of 128 x 171 (resize-height x "
+                    "resize-width)");
+}
+
 }  // namespace
 }  // namespace mcn

@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "engine/device.h"
+#include "meta/train/settings.h"
 #include "meta/trainer.h"
 #include "tests/catch.h"
 #include "tests/device_here.h"
@@ -177,6 +178,51 @@ TEST_CASE("a run whose alpha1 follows the curvature is resumed to the bit") {
   CHECK(values(second) == values(whole));
 }
 
+TEST_CASE("a resumed run names the settings that changed, leaves out what does not fit, and refuses another data set") {
+  TrainConfig c = small_config();
+  c.optimizer.kind = OptimizerKind::sgd;
+  c.bank = {BankKind::memory, 8, 0.5};
+  const test::TemporaryFolder folder;
+  const std::string path = folder.file("checkpoint.safetensors");
+  Backend& backend = open_device("cpu");
+  {
+    Trainer first(c, videos(), backend);
+    first.step();
+    first.save(path);
+  }
+  CHECK(Trainer(c, videos(), backend, path).changed_since_checkpoint().empty());
+  ClipSource fewer = videos();
+  --fewer.videos;
+  CHECK_THROWS_AS(Trainer(c, fewer, backend, path), OtherDataError);
+  CHECK_THROWS_WITH(Trainer(c, fewer, backend, path),
+                    Catch::Matchers::EndsWith(
+                        fmt::format("was trained on {} videos, this data set has {}", videos().videos, fewer.videos)));
+
+  TrainConfig other = c;
+  other.method = Method::joint;
+  other.optimizer.kind = OptimizerKind::adamw;
+  other.bank.kind = BankKind::queue;
+  other.bank.size = 5;
+  Trainer changed(other, videos(), backend, path);
+  CHECK(changed.changed_since_checkpoint() ==
+        "bank memory -> queue (its features start anew), method mcn -> joint, optimizer sgd -> adamw (its moments "
+        "start at zero)");
+  CHECK(changed.iteration() == 1);
+  // The first step of AdamW, whose bias correction counts from its own zero moments: a parameter moves by the rate.
+  const double rate = learning_rate(other.optimizer, 1, other.iterations);
+  const Tensors before = changed.state().theta;
+  std::vector<std::vector<double>> old;
+  for (const Tensor& t : before) old.push_back(t.to_doubles());
+  changed.step();
+  double most = 0;
+  for (std::size_t i = 0; i < old.size(); ++i) {
+    const std::vector<double> now = changed.state().theta[i].to_doubles();
+    for (std::size_t k = 0; k < now.size(); ++k) most = std::max(most, std::abs(now[k] - old[i][k]));
+  }
+  CHECK(most <= 1.01 * rate);
+  CHECK(most >= 0.9 * rate);
+}
+
 TEST_CASE("a CUDA graph is captured again where alpha1 or the order changes", "[slow]") {
   TrainConfig c = small_config();
   c.model.backbone.width = 0.04;
@@ -303,9 +349,10 @@ TEST_CASE("configurations that make no sense and checkpoints that do not fit are
     c.model.backbone.width = 0.1;
     CHECK_THROWS_AS(Trainer(c, videos(), backend, path), DataError);
   }
-  SECTION("another bank") {
-    c.bank.kind = BankKind::queue;
-    c.bank.size = 7;
+  SECTION("without its bank") {
+    SafetensorsFile file = read_safetensors(path);
+    file.tensors.erase("bank.features");
+    write_safetensors(path, file);
     CHECK_THROWS_AS(Trainer(c, videos(), backend, path), DataError);
   }
   SECTION("a file that is no checkpoint") {

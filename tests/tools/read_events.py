@@ -44,7 +44,7 @@ with tempfile.TemporaryDirectory() as temporary:
             inner = value.items() if isinstance(value, dict) else [(None, value)]
             for name, number in inner:
                 tag = key if name is None else f"{key}/{name}"
-                if tag != "iteration" and number is not None:
+                if tag != "iteration" and isinstance(number, (int, float)):
                     expected.setdefault(tag, []).append((line["iteration"], number))
 
     events = event_accumulator.EventAccumulator(str(folder), size_guidance={event_accumulator.SCALARS: 0})

@@ -1,4 +1,7 @@
 // The command as a whole: help, versions, exit codes, and errors of one line.
+#include <algorithm>
+#include <sstream>
+
 #include "engine/device.h"
 #include "tests/catch.h"
 #include "tests/tools/run_command.h"
@@ -15,7 +18,7 @@ TEST_CASE("help and version are results") {
   CHECK(help.err.empty());
   for (const char* word :
        {"train", "evaluate", "finetune", "embed", "export", "synth", "audit", "report", "gradcheck", "grad", "bench",
-        "frames", "inspect", "devices", "completion", "Exit codes", "seconds", "pixels"}) {
+        "frames", "inspect", "devices", "completion", "help", "Exit codes", "seconds", "pixels"}) {
     CAPTURE(word);
     CHECK(help.out.find(word) != std::string::npos);
   }
@@ -31,12 +34,83 @@ TEST_CASE("help and version are results") {
 TEST_CASE("every command has help with its defaults") {
   const std::string name =
       GENERATE(as<std::string>{}, "train", "evaluate", "finetune", "embed", "export", "synth", "audit", "report",
-               "gradcheck", "grad", "bench", "frames", "inspect", "devices", "completion");
+               "gradcheck", "grad", "bench", "frames", "inspect", "devices", "completion", "help");
   CAPTURE(name);
   const auto help = mcn_command({name, "--help"});
   CHECK(help.exit_code == 0);
   CHECK(help.err.empty());
-  CHECK_FALSE(help.out.empty());
+  CHECK(help.out.find("\nUsage: mcn " + name + " [OPTIONS]") != std::string::npos);
+  const auto same = mcn_command({"help", name});
+  CHECK(same.exit_code == 0);
+  CHECK(same.out == help.out);
+}
+
+TEST_CASE("a command without the one that it needs shows those that there are, and help shows the same as a result") {
+  for (const std::vector<std::string>& command : {std::vector<std::string>{}, std::vector<std::string>{"bench"}}) {
+    const auto alone = mcn_command(command);
+    CAPTURE(command);
+    CHECK(alone.exit_code == 2);
+    CHECK(alone.out.empty());
+    std::vector<std::string> help{"help"};
+    help.insert(help.end(), command.begin(), command.end());
+    const auto helped = mcn_command(help);
+    CHECK(helped.exit_code == 0);
+    CHECK(helped.out == alone.err);
+    CHECK(helped.out.find("\nSubcommands:\n") != std::string::npos);
+    std::vector<std::string> option = command;
+    option.emplace_back("--help");
+    CHECK(mcn_command(option).out == helped.out);
+  }
+  CHECK(mcn_command({"help", "bench", "step"}).out == mcn_command({"bench", "step", "--help"}).out);
+}
+
+TEST_CASE("help is as wide as it is told to be, has its groups, its defaults and examples") {
+  const auto help = [](const char* columns) { return mcn_command({"train", "--help"}, {{"COLUMNS", columns}}).out; };
+  const auto longest = [](const std::string& text) {
+    std::size_t most = 0;
+    std::istringstream lines(text);
+    // Examples are lines to copy; a word, or a name with what it takes, has no place to break.
+    for (std::string line; std::getline(lines, line) && line != "Examples:";) {
+      const bool breaks = line.find(' ', line.find_first_not_of(' ')) != std::string::npos;
+      if (breaks && !line.starts_with("  --")) most = std::max(most, line.size());
+    }
+    return most;
+  };
+  CHECK(longest(help("60")) <= 60);
+  CHECK(longest(help("60")) > 50);
+  CHECK(longest(help("90")) <= 90);
+  CHECK(longest(help("90")) > 80);
+  CHECK(longest(help("1000")) <= 120);
+  CHECK(longest(help("1")) <= 60);
+  CHECK(help("wide") == help("100"));
+  const std::string text = help("100");
+  std::size_t at = 0;
+  for (const char* part : {"\nUsage: mcn train [OPTIONS]\n",
+                           "\nOptions:\n",
+                           "--help",
+                           "\nData:\n",
+                           "--data FOLDER",
+                           "\nRun:\n",
+                           "--resume",
+                           "\nDevice, threads and files:\n",
+                           "--device",
+                           "\nModel:\n",
+                           "--arch",
+                           "r2plus1d_18",
+                           "\nMethod:\n",
+                           "--temperature",
+                           "\nOptimizer and length of training:\n",
+                           "--epochs",
+                           "\nBatches and clips:\n",
+                           "--stride",
+                           "\nAugmentation:\n",
+                           "--flip",
+                           "\nExamples:\n  mcn train --data "}) {
+    CAPTURE(part);
+    const std::size_t found = text.find(part, at);
+    REQUIRE(found != std::string::npos);
+    at = found;
+  }
 }
 
 TEST_CASE("usage errors exit with 2 and one line") {
@@ -45,8 +119,13 @@ TEST_CASE("usage errors exit with 2 and one line") {
     std::vector<std::string> texts;
   };
   const auto c =
-      GENERATE(values<Case>({{{}, {"subcommand"}},
-                             {{"frobnicate"}, {"unknown", "frobnicate"}},
+      GENERATE(values<Case>({{{"frobnicate"}, {"mcn has no command \"frobnicate\"; it has train, evaluate, "}},
+                             {{"trian"}, {"mcn has no command \"trian\"; did you mean train?"}},
+                             {{"bench", "stp"}, {"mcn bench has no command \"stp\"; did you mean step?"}},
+                             {{"bench", "walk"}, {"mcn bench has no command \"walk\"; it has decode, step, "}},
+                             {{"help", "trian"}, {"mcn has no command \"trian\"; did you mean train?"}},
+                             {{"help", "bench", "stp"}, {"mcn bench has no command \"stp\"; did you mean step?"}},
+                             {{"help", "train", "step"}, {"mcn train has no command \"step\""}},
                              {{"--frobnicate"}, {"unknown", "--frobnicate"}},
                              {{"devices", "--frobnicate"}, {"--frobnicate"}},
                              {{"devices", "more"}, {"more"}},
@@ -58,8 +137,6 @@ TEST_CASE("usage errors exit with 2 and one line") {
                              {{"grad", "--problem", "x", "--out", "y", "--inner-steps", "-1"}, {"-1"}},
                              {{"grad", "--problem", "x", "--out", "y", "--inner-lr", "fast"}, {"fast"}},
                              {{"grad", "--problem", "x", "--out", "y", "--inner-tape", "rip"}, {"rip"}},
-                             {{"bench"}, {"subcommand"}},
-                             {{"bench", "walk"}, {}},
                              {{"bench", "step", "--batch", "1"}, {"--batch"}},
                              {{"bench", "step", "--size", "0"}, {"--size: expected a number above 0, got 0"}},
                              {{"bench", "meta", "--way", "1"}, {"--way"}},
@@ -102,7 +179,7 @@ TEST_CASE("missing files exit with 3 and are named") {
   const std::string out = folder.file("out");
   const std::vector<Case> cases{
       {{"grad", "--problem", missing, "--out", out}, "safetensors"},
-      {{"frames", missing, "--at", "0", "--out", out}, "video"},
+      {{"frames", missing, "--at", "0", "--out", out + ".npy"}, "video"},
       {{"inspect", missing}, "video"},
       {{"train", "--data", missing, "--out", out}, "dataset"},
       {{"audit", "--data", missing}, "dataset"},

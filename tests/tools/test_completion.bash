@@ -29,6 +29,8 @@ expect joint mcn train --method = jo
 expect "contrastive joint mcn" mcn train --method =
 expect "support+query" mcn train --method mcn --objective su
 expect "bash zsh" mcn completion ""
+expect "train" mcn help tra
+expect "help" mcn hel
 expect "" mcn train --lr ""
 expect "compopt -o dirnames" mcn train --data ""
 expect "compopt -o default" mcn train --resume ""

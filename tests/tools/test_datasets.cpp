@@ -86,7 +86,7 @@ TEST_CASE("train knows a data set by its files, and saves what it is") {
       mcn_command(train_arguments(set.folder.file("a")) + std::vector<std::string>{"--data", set.root});
   CAPTURE(detected.err);
   CHECK(detected.exit_code == 0);
-  CHECK(detected.out.find("format=\"ucf101\"") != std::string::npos);
+  CHECK(detected.out.find("format ucf101,") != std::string::npos);
   CHECK(detected.out.find("4 videos of 2 classes") != std::string::npos);
   CHECK(test::read_file(set.folder.file("a/config.toml")).find("format=\"ucf101\"") != std::string::npos);
   const auto again =
@@ -164,7 +164,7 @@ TEST_CASE("a format that files do not show is asked for, and a wrong one is a us
   test::write_file(set.root + "/notes.txt", "no videos");
   const auto none = run({});
   CHECK(none.exit_code == 3);
-  CHECK(one_line_error(none, "dataset", {set.root, "classInd.txt", "train.csv"}));
+  CHECK(one_line_error(none, "dataset", {set.root, "holds no videos", "classInd.txt", "train.csv"}));
 }
 
 TEST_CASE("what Kinetics has lost is left out of training, and said") {
@@ -186,6 +186,33 @@ TEST_CASE("what Kinetics has lost is left out of training, and said") {
   const auto audited = mcn_command({"audit", "--data", set.folder.file(""), "--subset", "train", "--frames", "9"});
   CHECK(audited.exit_code == 3);
   CHECK(audited.out.starts_with("missing     train  gone_000000_000010: "));
+}
+
+TEST_CASE("listed videos that are missing are left out up to --max-bad, in every format and command") {
+  const Set set;  // four training videos and two test videos
+  fs::remove(set.videos[0]);
+  const auto train = [&](const char* most) {
+    return mcn_command(train_arguments(set.folder.file("run")) +
+                       std::vector<std::string>{"--data", set.root, "--batch", "2", "--max-bad", most});
+  };
+  const auto refused = train("24%");
+  CAPTURE(refused.err);
+  CHECK(refused.exit_code == 3);
+  CHECK(one_line_error(refused, "dataset", {"trainlist01.txt:", "1 of 4 listed videos are missing", "24%"}));
+  const auto trained = train("25%");
+  CAPTURE(trained.err);
+  CHECK(trained.exit_code == 0);
+  CHECK(trained.err.find("1 of 4 listed videos are not in " + set.root + " and are left out") != std::string::npos);
+  CHECK(trained.out.find("3 videos of 2 classes") != std::string::npos);
+  const auto embed = [&](const char* most) {
+    return mcn_command({"embed", "--data", set.root, "--subset", "train", "--checkpoint",
+                        set.folder.file("run/last.safetensors"), "--out", set.folder.file("e.npz"), "--max-bad", most});
+  };
+  CHECK(embed("24").exit_code == 3);
+  const auto embedded = embed("25");
+  CAPTURE(embedded.err);
+  CHECK(embedded.exit_code == 0);
+  CHECK(embedded.out.starts_with("3 videos"));
 }
 
 TEST_CASE("audit: exit 0 and a summary of a clean data set") {

@@ -136,6 +136,32 @@ TEST_CASE("a run that cannot fit into memory is refused before any work, and wri
   CHECK_FALSE(std::filesystem::exists(run));
 }
 
+TEST_CASE("a run that goes on names what was changed since the checkpoint, and one on other data is refused") {
+  const test::TemporaryFolder folder;
+  const std::string data = small_videos(folder), run = folder.file("run"), last = run + "/last.safetensors";
+  REQUIRE(mcn_command(training(data, run, {"--iterations", "1", "--schedule", "constant"})).exit_code == 0);
+  const auto resume = [&](const std::string& set, const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = training(set, folder.file("other"), more);
+    arguments.insert(arguments.end(), {"--resume", last, "--schedule", "constant"});
+    return mcn_command(arguments);
+  };
+  CHECK(resume(data, {"--iterations", "2"}).err.find("changed") == std::string::npos);
+  const auto changed = resume(data, {"--iterations", "2", "--method", "contrastive", "--optimizer", "sgd"});
+  CAPTURE(changed.err);
+  CHECK(changed.exit_code == 0);
+  CHECK(changed.err.find("changed since the checkpoint: method mcn -> contrastive, optimizer adamw -> sgd (its moments "
+                         "start at zero)\n") != std::string::npos);
+  const std::string more = folder.file("more");
+  REQUIRE(mcn_command({"synth", "--out", more, "--classes", "2", "--train", "6", "--test", "1", "--frames", "8",
+                       "--height", "32", "--width", "32"})
+              .exit_code == 0);
+  const auto refused = resume(more, {"--iterations", "2"});
+  CAPTURE(refused.err);
+  CHECK(refused.exit_code == 3);
+  CHECK(one_line_error(refused, "checkpoint",
+                       {last, "was trained on 4 videos, this data set has 6", "--init " + last + " starts a new run"}));
+}
+
 TEST_CASE("the first interrupt is answered at once, and the run goes on from its checkpoint") {
   const test::TemporaryFolder folder;
   const std::string data = small_videos(folder), run = folder.file("run");

@@ -14,6 +14,10 @@ TEST_CASE("a mistyped option is answered with its name, one from elsewhere with 
   CHECK(suggestion("--iter", names) == "--iterations");
   CHECK(suggestion("--batch-size", names) == "--batch");
   CHECK(suggestion("--learning-rate", names) == "--lr");
+  CHECK(suggestion("--learning_rate", names) == "--lr");
+  CHECK(suggestion("--output", names) == "--out");
+  CHECK(suggestion("--output", {"--json", "--data"}) == "--json");
+  CHECK(suggestion("--batch_size", {"--batch", "--train-batch"}) == "--train-batch");
   CHECK(suggestion("--frobnicate", names).empty());
   CHECK(suggestion("-x", names).empty());
   CHECK(suggestion("--o", names).empty());
@@ -24,6 +28,11 @@ TEST_CASE("an unknown option is named, in one line, and of an option that is giv
   const auto unknown = test::mcn_command({"train", "--iteratons", "5"});
   CHECK(unknown.exit_code == 2);
   CHECK(unknown.err == "mcn: [usage] unknown option --iteratons; did you mean --iterations?\n");
+  // What everybody types first.
+  for (const auto& [theirs, ours] : std::vector<std::pair<std::string, std::string>>{
+           {"--batch-size", "--batch"}, {"--learning-rate", "--lr"}, {"--output", "--out"}, {"--epoch", "--epochs"}})
+    CHECK(test::mcn_command({"train", theirs, "5"}).err ==
+          "mcn: [usage] unknown option " + theirs + "; did you mean " + ours + "?\n");
   const auto other = test::mcn_command({"train", "--frobnicate", "5"});
   CHECK(other.err == "mcn: [usage] unknown option --frobnicate; mcn train --help shows what there is\n");
   const auto twice = test::mcn_command({"bench", "meta", "--order", "1", "--order", "7"});

@@ -140,6 +140,15 @@ TEST_CASE("a preset sets what is not set, and is chosen by the videos and the de
   CHECK(ucf101.options.config.loader.augment.resize_width == 171);
 }
 
+TEST_CASE("a preset's batch is no more than a small set has, a batch that is given stays") {
+  CHECK(read(required, {"--preset", "tiny"}, 31).options.config.loader.batch == 30);
+  CHECK(read(required, {"--preset", "tiny"}, 48).options.config.loader.batch == 48);
+  CHECK(read(required, {"--preset", "tiny", "--batch", "48"}, 31).options.config.loader.batch == 48);
+  CHECK(read(required + "batch = 40\n", {}, 31).options.config.loader.batch == 40);
+  // Epochs are counted with it: 31 videos are two batches.
+  CHECK(read(required, {"--preset", "tiny", "--epochs", "5"}, 31).options.config.iterations == 10);
+}
+
 TEST_CASE("the resize follows the crop, and the bank has no more rows than there are videos") {
   const auto augment = [&](std::vector<std::string> arguments) {
     return read(required, std::move(arguments), 100).options.config.loader.augment;
@@ -209,6 +218,27 @@ TEST_CASE("inner rates have factors by group, and can be learned") {
   }
   for (const std::string bad : {"-1", "nan", "inf", "x"})
     CHECK_THROWS_AS(read(required, {"--learn-inner-lr", "--inner-lr-lr", bad}), CLI::ParseError);
+}
+
+TEST_CASE("config: an error names the line, what was meant, and the table that a key may not be in") {
+  const auto refusal = [](const std::string& toml) {
+    try {
+      static_cast<void>(read(toml));
+    } catch (const UsageError& error) {
+      const std::string text = error.what();
+      return text.substr(text.rfind("/c.toml") + 1);
+    }
+    return std::string("accepted");
+  };
+  CHECK(refusal("# first\n\n[train]\nbatch = 4\n") ==
+        "c.toml:3: expected keys without tables, got the table [train]: put its keys at the top of the file");
+  CHECK(refusal("batch = 4\n[model]\n").starts_with("c.toml:2: expected keys without tables, got the table [model]"));
+  CHECK(refusal("lr = 0.5\nbatch-size = 9\n") == "c.toml:2: unknown key \"batch-size\"; did you mean \"batch\"?");
+  CHECK(refusal("iteratons = 9\n") == "c.toml:1: unknown key \"iteratons\"; did you mean \"iterations\"?");
+  CHECK(refusal("\nfrobnicate = 9\n") == "c.toml:2: unknown key \"frobnicate\"");
+  CHECK(refusal("batch = 4\nlr = 1\n batch=8\n") == "c.toml:3: expected every key once, got \"batch\" twice");
+  CHECK(refusal("batch = 4\nlr = \"fast\"\n").starts_with("c.toml:2: "));
+  CHECK(refusal("epochs = 2\niterations = 3\n") == "c.toml:2: expected either \"iterations\" or \"epochs\", got both");
 }
 
 TEST_CASE("config: an error is one line, whatever it quotes") {

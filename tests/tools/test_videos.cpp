@@ -63,6 +63,45 @@ TEST_CASE("synth, inspect and frames agree about a video") {
   CHECK(npy.substr(npy.size() - expected.rgb.size()) == std::string(expected.rgb.begin(), expected.rgb.end()));
 }
 
+TEST_CASE("frames writes PNG images, one or one a number, and refuses a name of no format") {
+  const test::TemporaryFolder folder;
+  const Videos videos(folder);
+  const auto write = [&](const char* at, const std::string& out) {
+    return mcn_command({"frames", videos.video, "--at", at, "--out", out});
+  };
+  // The program ffmpeg reads them back.
+  const auto pixels = [&](const std::string& png) {
+    const std::string raw = folder.file("raw");
+    REQUIRE(std::system(
+                ("ffmpeg -v error -nostdin -y -i '" + png + "' -f rawvideo -pix_fmt rgb24 '" + raw + "'").c_str()) ==
+            0);
+    std::string bytes = test::read_file(raw);
+    fs::remove(raw);
+    return bytes;
+  };
+  const Frames expected = Video(videos.video).frames(std::vector<std::int64_t>{0, 7});
+  const auto frame = [&](std::int64_t i) { return std::string(expected.frame(i).begin(), expected.frame(i).end()); };
+  REQUIRE(frame(0) != frame(1));
+
+  const auto one = write("7", folder.file("f.png"));
+  CAPTURE(one.err);
+  CHECK(one.exit_code == 0);
+  CHECK(one.out == "1 frame of 48x32 pixels: " + folder.file("f.png") + "\n");
+  CHECK(test::read_file(folder.file("f.png")).starts_with("\x89PNG\r\n\x1a\n"));
+  CHECK(pixels(folder.file("f.png")) == frame(1));
+  CHECK(write("7,0,7", folder.file("g.png")).exit_code == 0);
+  CHECK(pixels(folder.file("g-7.png")) == frame(1));
+  CHECK(pixels(folder.file("g-0.png")) == frame(0));
+  CHECK(folder.count() == 4);  // with the videos
+
+  for (const char* name : {"f.jpg", "f", "f.PNG"}) {
+    const auto refused = write("0", folder.file(name));
+    CHECK(refused.exit_code == 2);
+    CHECK(one_line_error(refused, "frames", {"ends in .npy or .png", name}));
+  }
+  CHECK(folder.count() == 4);
+}
+
 TEST_CASE("frames refuses numbers that the video does not have, and lists that are none") {
   const test::TemporaryFolder folder;
   const Videos videos(folder);
@@ -102,7 +141,7 @@ TEST_CASE("an output that cannot be written exits with 3") {
   const test::TemporaryFolder folder;
   const Videos videos(folder);
   test::write_file(folder.file("file"), "");
-  const std::string below_a_file = folder.file("file/x");
+  const std::string below_a_file = folder.file("file/x.npy");
   const auto frames = mcn_command({"frames", videos.video, "--at", "0", "--out", below_a_file});
   CAPTURE(frames.err);
   CHECK(frames.exit_code == 3);

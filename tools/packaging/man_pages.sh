@@ -13,7 +13,7 @@ page() { # COMMAND..., such as mcn bench step
   local name description command
   name=$(IFS=- && echo "$*")
   # The first clause of what the help says.
-  description=$("$@" --help | tr '\n' ' ' | sed -E 's/([.,;] | Usage: ).*//')
+  description=$("$@" --help | tr '\n' ' ' | sed -E 's/([.,;] | *Usage: ).*//')
   help2man --no-info --no-discard-stderr --version-string "$version" --name "$description" --output "$folder/$name.1" "$*"
   sed -i -E -e "s/^(\.TH) \S+ \"1\" (\"[^\"]*\") \"[^\"]*\"/\1 ${name^^} \"1\" \2 \"mcn $version\"/" \
     -e "/^\.SH NAME/{n;s/^$* /$name /}" "$folder/$name.1"
