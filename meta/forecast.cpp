@@ -15,6 +15,7 @@ MemoryForecast forecast_memory(const TrainConfig& config, std::int64_t videos) {
     TrainConfig every = config;
     if (every.curvature.every > 0) every.curvature.every = 1;
     every.curvature.products = 1;
+    every.first_order_iterations = 0;
     Trainer trainer(every, {.videos = videos, .open = nullptr}, device.backend());
     const LoaderConfig& loader = config.loader;
     Batch batch;

@@ -81,16 +81,31 @@ void check_model(const std::string& arch, Backend& backend, std::uint64_t seed, 
 
   MamlConfig config;
   config.inner_lr = 0.002;
+  config.inner_factors.derivatives = true;
+  for (std::size_t i = 0; i < theta.size(); ++i) config.inner_factors.group.push_back(i % 3);
   for (config.inner_steps = 1; config.inner_steps <= 3; ++config.inner_steps) {
+    std::vector<std::vector<double>>& factors = config.inner_factors.factors;
+    factors.push_back({0.5, 1, 1.5 - 0.2 * config.inner_steps});
     const MetaGradient meta = meta_gradient(theta, support, query, config);
-    const auto adapted_loss = [&](double h) {
-      Tensors adapted = moved(theta, h, u);
-      for (int k = 0; k < config.inner_steps; ++k)
-        adapted = moved(adapted, -config.inner_lr, at(adapted, support).gradient);
+    // With every rate of group l shifted by l + 1 times `shift`.
+    const auto adapted_loss = [&](Tensors adapted, double shift) {
+      for (std::size_t k = 0; k < factors.size(); ++k) {
+        const Tensors gradient = at(adapted, support).gradient;
+        for (std::size_t l = 0; l < 3; ++l) {
+          Tensors part(theta.size());
+          for (std::size_t i = l; i < part.size(); i += 3) part[i] = gradient[i];
+          adapted = moved(adapted, -config.inner_lr * factors[k][l] - shift * static_cast<double>(l + 1), part);
+        }
+      }
       return at(adapted, query).loss.item();
     };
-    rows.push_back(row(arch, fmt::format("meta-gradient K={}", config.inner_steps),
-                       derivative_error(dot(meta.gradient, u), adapted_loss)));
+    rows.push_back(
+        row(arch, fmt::format("meta-gradient K={}", config.inner_steps),
+            derivative_error(dot(meta.gradient, u), [&](double h) { return adapted_loss(moved(theta, h, u), 0); })));
+    double by_shift = 0;
+    for (const std::vector<double>& d : meta.inner_lr_derivatives) by_shift += d[0] + 2 * d[1] + 3 * d[2];
+    rows.push_back(row(arch, fmt::format("inner rates K={}", config.inner_steps),
+                       derivative_error(by_shift, [&](double h) { return adapted_loss(theta, h); })));
   }
 }
 

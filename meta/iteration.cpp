@@ -51,6 +51,8 @@ Iteration::Iteration(const McnModel& model, Backend& backend, MamlConfig maml, c
     : model_(model), backend_(backend), maml_(std::move(maml)), objective_(objective), use_graph_(use_graph) {
   if (use_graph && !backend.has_graphs())
     fail("graph", "device {} has no CUDA graphs; leave --cuda-graph out", backend.name());
+  if (use_graph && maml_.inner_factors.derivatives)
+    fail("graph", "a CUDA graph holds alpha1, and cannot follow one that is learned; leave --cuda-graph out");
 }
 
 Iteration::~Iteration() = default;
@@ -99,11 +101,13 @@ const IterationOutputs& Iteration::start(const Tensors& theta, const IterationIn
   return outputs_;
 }
 
-void Iteration::set_inner(double inner_lr, bool second_order) {
-  if (inner_lr == maml_.inner_lr && second_order == maml_.second_order) return;
+void Iteration::set_inner(double inner_lr, std::vector<std::vector<double>> factors, bool second_order) {
+  if (inner_lr == maml_.inner_lr && factors == maml_.inner_factors.factors && second_order == maml_.second_order)
+    return;
   // To first order several results are one tensor, which a graph of second order must not copy them to.
   if (second_order != maml_.second_order) shapes_.clear();
   maml_.inner_lr = inner_lr;
+  maml_.inner_factors.factors = std::move(factors);
   maml_.second_order = second_order;
   captured_.reset();
 }

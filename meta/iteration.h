@@ -32,12 +32,13 @@ class Iteration {
   /// Starts the work; reads nothing. With a graph: the first iteration with inputs of some shape runs call by call, the
   /// second is captured, and every later one replays it. That starts again where shapes change or where theta's tensors
   /// are others: they are to be updated in place.
-  /// The result is valid until the next call. UsageError, with use_graph, on a device that has no graphs.
+  /// The result is valid until the next call. UsageError, with use_graph, on a device that has no graphs, and where the
+  /// derivatives by the inner rates are wanted: a capture cannot read them.
   const IterationOutputs& start(const Tensors& theta, const IterationInputs& inputs);
 
-  /// What may change from iteration to iteration: alpha1, and whether the Hessian products are there. A graph holds
-  /// both, so that it is captured again after a change.
-  void set_inner(double inner_lr, bool second_order);
+  /// What may change from iteration to iteration: alpha1, its factors, and whether the Hessian products are there. A
+  /// graph holds all three, so that it is captured again after a change.
+  void set_inner(double inner_lr, std::vector<std::vector<double>> factors, bool second_order);
 
   /// The Hessian of L_S at theta, on the parameters that the inner steps move; call by call, and waited for.
   [[nodiscard]] Curvature curvature(const Tensors& theta, const IterationInputs& inputs, const Tensors& start,

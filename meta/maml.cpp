@@ -9,11 +9,58 @@
 namespace mcn {
 namespace {
 
-// theta - alpha P g; parameters that do not move are shared with theta.
-Tensors inner_step(const Tensors& theta, const MamlConfig& config, const Tensors& gradient) {
+void check(const MamlConfig& config, std::size_t parameters) {
+  if (config.inner_steps < 0) fail("maml", "inner steps must not be negative, got {}", config.inner_steps);
+  if (!std::isfinite(config.inner_lr)) fail("maml", "inner learning rate must be finite, got {}", config.inner_lr);
+  if (!config.inner.empty() && config.inner.size() != parameters)
+    fail("maml", "expected whether the inner steps move each of {} parameters, got {} entries", parameters,
+         config.inner.size());
+  const InnerFactors& f = config.inner_factors;
+  if (f.factors.empty() && !f.derivatives) return;
+  if (std::ssize(f.factors) != config.inner_steps || f.group.size() != parameters)
+    fail("maml", "expected factors of {} inner steps and the groups of {} parameters, got {} and {}",
+         config.inner_steps, parameters, f.factors.size(), f.group.size());
+  for (const std::vector<double>& row : f.factors) {
+    if (row.size() != f.factors.front().size() ||
+        !std::ranges::all_of(f.group, [&](std::size_t g) { return g < row.size(); }))
+      fail("maml", "expected a factor for every group of parameters in each inner step");
+    for (const double factor : row)
+      if (!std::isfinite(factor)) fail("maml", "a factor of the inner learning rate must be finite, got {}", factor);
+  }
+}
+
+// A_k P v / alpha1.
+Tensors inner_scaled(Tensors v, const MamlConfig& config, int k) {
+  v = inner_part(std::move(v), config.inner);
+  const InnerFactors& f = config.inner_factors;
+  if (f.factors.empty()) return v;
+  for (std::size_t i = 0; i < v.size(); ++i) {
+    if (!v[i]) continue;
+    const Tensor scaled = Tensor::like(v[i]);
+    scaled.backend().scale(f.factors[static_cast<std::size_t>(k)][f.group[i]], v[i], scaled);
+    v[i] = scaled;
+  }
+  return v;
+}
+
+// theta - A_k P g; parameters that do not move are shared with theta.
+Tensors inner_step(const Tensors& theta, const MamlConfig& config, int k, const Tensors& gradient) {
   Tensors next = theta;
-  axpy(-config.inner_lr, inner_part(gradient, config.inner), next);
+  axpy(-config.inner_lr, inner_scaled(gradient, config, k), next);
   return next;
+}
+
+// -weight <v, g>_l for every group l.
+std::vector<double> derivatives_by_rates(const Tensors& v, const Tensors& g, const InnerFactors& factors,
+                                         double weight) {
+  std::vector<double> result;
+  for (std::size_t l = 0; l < factors.factors.front().size(); ++l) {
+    Tensors part = g;
+    for (std::size_t i = 0; i < part.size(); ++i)
+      if (factors.group[i] != l) part[i] = Tensor();
+    result.push_back(-weight * dot(part, v));
+  }
+  return result;
 }
 
 // Names the first value that is not finite, for a loss already known not to be: records it again, watching.
@@ -36,7 +83,7 @@ std::string first_non_finite(const Tensors& theta, const LossFunction& loss, std
 Tensors adapted(const Tensors& theta, const LossFunction& support, const MamlConfig& config, int steps) {
   Tensors result = theta;
   for (int k = 0; k < steps; ++k)
-    result = inner_step(result, config, gradient_tape(result, support, After::release, config.inner).gradient);
+    result = inner_step(result, config, k, gradient_tape(result, support, After::release, config.inner).gradient);
   return result;
 }
 
@@ -65,19 +112,16 @@ GradientTape gradient_tape(const Tensors& theta, const LossFunction& loss, After
 
 PendingMetaGradient start_meta_gradient(const Tensors& theta, const LossFunction& support, const LossFunction& query,
                                         const MamlConfig& config, const LossFunction& first_support) {
+  check(config, theta.size());
   const int steps = config.inner_steps;
-  const double alpha = config.inner_lr;
-  if (steps < 0) fail("maml", "inner steps must not be negative, got {}", steps);
-  if (!std::isfinite(alpha)) fail("maml", "inner learning rate must be finite, got {}", alpha);
-  if (!config.inner.empty() && config.inner.size() != theta.size())
-    fail("maml", "expected whether the inner steps move each of {} parameters, got {} entries", theta.size(),
-         config.inner.size());
   const bool keep_tapes = config.second_order && config.inner_tape == InnerTape::keep;
+  const bool derivatives = config.inner_factors.derivatives;
 
   PendingMetaGradient result;
   std::vector<Tensors> thetas{theta};  // theta_0 .. theta_K; all are needed to record again, else only the last
   std::vector<GradientTape> tapes;     // of theta_0 .. theta_{K-1}, if kept
   Tensors first_gradient;              // g_S(theta_0)
+  std::vector<Tensors> gradients;      // g_S(theta_k), if no tape is there later that has it
   std::size_t kept_bytes = 0;
   for (int k = 0; k < steps; ++k) {
     const Range range(fmt::format("inner step {}", k));
@@ -88,10 +132,11 @@ PendingMetaGradient start_meta_gradient(const Tensors& theta, const LossFunction
     GradientTape step = gradient_tape(thetas.back(), loss, keep_tapes ? After::keep : After::release,
                                       inner_part_alone ? config.inner : std::vector<bool>{});
     result.support_losses.push_back(step.loss);
-    thetas.push_back(inner_step(thetas.back(), config, step.gradient));
+    thetas.push_back(inner_step(thetas.back(), config, k, step.gradient));
     if (outer_needs_it) first_gradient = step.gradient;
+    if (derivatives && !config.second_order) gradients.push_back(step.gradient);
     if (keep_tapes) {
-      step.gradient.clear();
+      if (!derivatives) step.gradient.clear();
       kept_bytes += step.tape.saved_bytes();
       tapes.push_back(std::move(step));
     } else if (!config.second_order) {
@@ -112,18 +157,26 @@ PendingMetaGradient start_meta_gradient(const Tensors& theta, const LossFunction
   result.tape_bytes = kept_bytes;
   Tensors v = std::move(outer.gradient);
   result.query_gradient = v;
+  result.inner_lr_derivatives.resize(derivatives ? static_cast<std::size_t>(steps) : 0);
+  const auto derive = [&](int k, const Tensors& gradient) {
+    const double weight = config.objective == OuterObjective::support_and_query ? config.beta : 1;
+    result.inner_lr_derivatives[static_cast<std::size_t>(k)] =
+        derivatives_by_rates(v, inner_part(gradient, config.inner), config.inner_factors, weight);
+  };
+  for (std::size_t k = 0; k < gradients.size(); ++k) derive(static_cast<int>(k), gradients[k]);
   if (config.second_order) {
     for (int k = steps - 1; k >= 0; --k) {
       const Range range(fmt::format("Hessian product {}", k));
       thetas.pop_back();
       if (!keep_tapes) {
         tapes.push_back(gradient_tape(thetas.back(), support, After::keep));
-        tapes.back().gradient.clear();
         result.tape_bytes = std::max(result.tape_bytes, tapes.back().tape.saved_bytes());
       }
       GradientTape& step = tapes.back();
-      const Tensors hv = step.tape.hessian_vector(step.theta, inner_part(v, config.inner), After::release);
-      axpy(-alpha, hv, v);
+      if (derivatives) derive(k, step.gradient);
+      step.gradient.clear();
+      const Tensors hv = step.tape.hessian_vector(step.theta, inner_scaled(v, config, k), After::release);
+      axpy(-config.inner_lr, hv, v);
       tapes.pop_back();
     }
   }
@@ -153,6 +206,7 @@ MetaGradient finish_meta_gradient(const PendingMetaGradient& pending, const Tens
   result.gradient = pending.gradient;
   result.query_gradient = pending.query_gradient;
   result.query_pulled_back = pending.query_pulled_back;
+  result.inner_lr_derivatives = pending.inner_lr_derivatives;
   result.tape_bytes = pending.tape_bytes;
   return result;
 }

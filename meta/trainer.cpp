@@ -68,15 +68,22 @@ Trainer::Trainer(TrainConfig config, ClipSource clips, Backend& backend, const s
         std::pair{"weight-decay", config_.optimizer.weight_decay}, std::pair{"clip-grad", config_.clip_grad}})
     if (!std::isfinite(value)) fail("train", "{} must be finite, got {}", name, value);
   if (config_.clip_grad < 0) fail("train", "clip-grad must not be negative, got {}", config_.clip_grad);
-  if (config_.method != Method::mcn) config_.curvature = {};
+  if (config_.method != Method::mcn) {
+    config_.curvature = {};
+    config_.inner_rates = {};
+  }
   if (config_.curvature.every < 0 || config_.curvature.products < 1)
     fail("train", "curvature needs an interval of at least 0 iterations and at least 1 product, got {} and {}",
          config_.curvature.every, config_.curvature.products);
   if (config_.curvature.sets_inner_lr && config_.curvature.every == 0)
     fail("train", "alpha1 is to follow the curvature, and the curvature is never measured");
+  if (config_.inner_rates.learned && !config_.curvature.sets_inner_lr && !(config_.maml.inner_lr > 0))
+    fail("train", "alpha1 is to be learned: expected one above 0 to start from, got {}", config_.maml.inner_lr);
   inner_lr_ = config_.maml.inner_lr;
   config_.maml.inner = inner_parameters(model_.parameters(), config_.inner_parameters);
   config_.maml.parameter_names = names_of(model_.parameters());
+  inner_rates_ = InnerRates(config_.inner_rates, model_.parameters(), config_.maml.inner, config_.maml.inner_steps);
+  config_.maml.inner_factors = inner_rates_.factors();
   if (!resume.empty()) load(resume);
   config_.loader.first_iteration = iteration_;
   work_.emplace(model_, backend_, config_.maml, config_.objective, config_.cuda_graph);
@@ -124,11 +131,12 @@ std::optional<CurvatureMetrics> Trainer::prepare_inner(const IterationInputs& in
     if (std::isfinite(curvature.eigenvalue)) {
       curvature_vector_ = std::move(curvature.vector);
       if (config.sets_inner_lr) inner_lr_ = stable_inner_lr(curvature.eigenvalue);
+      inner_rates_.limit(curvature.eigenvalue, inner_lr_);
     }
     measured = {curvature.eigenvalue, curvature.alignment, work_->query_loss(state_.theta, inputs),
                 seconds_since(start)};
   }
-  work_->set_inner(inner_lr_, second_order);
+  work_->set_inner(inner_lr_, inner_rates_.factors().factors, second_order);
   return measured;
 }
 
@@ -137,7 +145,13 @@ InnerStepMetrics Trainer::inner_step_metrics(const MetaGradient& meta) const {
   const double of_query = dot(meta.query_gradient, meta.query_gradient);
   const double of_v = dot(meta.query_pulled_back, meta.query_pulled_back);
   const double product = dot(meta.query_gradient, meta.query_pulled_back);
-  return {inner_lr_, second_order ? 2 : 1, std::sqrt(of_query), std::sqrt(std::max(0.0, of_query - 2 * product + of_v)),
+  std::vector<InnerRate> rates = inner_rates_.rates(inner_lr_);
+  const auto highest = std::ranges::max_element(rates, {}, &InnerRate::value);
+  return {highest == rates.end() ? inner_lr_ : highest->value,
+          std::move(rates),
+          second_order ? 2 : 1,
+          std::sqrt(of_query),
+          std::sqrt(std::max(0.0, of_query - 2 * product + of_v)),
           of_query > 0 && of_v > 0 ? product / std::sqrt(of_query * of_v) : 0};
 }
 
@@ -150,6 +164,11 @@ void Trainer::update_parameters(const MetaGradient& meta, IterationMetrics& metr
   Tensors before;
   for (const Tensor& t : state_.theta) before.push_back(t.clone());
   optimizer_.step(state_.theta, meta.gradient, metrics.learning_rate);
+  if (inner_rates_.learned()) {
+    OptimizerConfig schedule = config_.optimizer;
+    schedule.lr = config_.inner_rates.lr;
+    inner_rates_.learn(meta.inner_lr_derivatives, inner_lr_, learning_rate(schedule, iteration_, config_.iterations));
+  }
   metrics.updates = update_ratios(model_.parameters(), std::move(before), state_.theta);
 }
 
@@ -197,6 +216,7 @@ IterationMetrics Trainer::step(const Batch& batch) {
     if (const auto bad = first_not_finite(meta.gradient))
       fail<NonFiniteError>("gradient", "the first tensor that is not finite is the gradient of {}",
                            model_.parameters()[*bad].name);
+    inner_rates_.expect_finite(meta.inner_lr_derivatives);
   } catch (const NonFiniteError& error) {
     fail<NonFiniteError>("train", "iteration {}: {}", iteration_, error.what());
   }
@@ -272,13 +292,14 @@ void Trainer::save(const std::string& path) {
   for (std::size_t i = 0; i < curvature_vector_.size(); ++i)
     if (curvature_vector_[i]) put(file, curvature_prefix + specs[i].name, curvature_vector_[i]);
   file.metadata[settings_key] = training_settings(config_, clips_.videos).dump();
-  file.metadata["progress"] = nlohmann::json{
-      {"iteration", iteration_},
-      {"inner_lr", inner_lr_},
-      {"curvature_measured_at", measured_at_},
-      {"outer_gradient_turned", turned_},
-      {"optimizer_steps", optimizer_.steps()},
-      {"bank_next", bank.next}}.dump();
+  nlohmann::json progress{{"iteration", iteration_},
+                          {"inner_lr", inner_lr_},
+                          {"curvature_measured_at", measured_at_},
+                          {"outer_gradient_turned", turned_},
+                          {"optimizer_steps", optimizer_.steps()},
+                          {"bank_next", bank.next}};
+  if (inner_rates_.learned()) progress["inner_rates"] = inner_rates_.to_json();
+  file.metadata["progress"] = progress.dump();
   write_safetensors(path, file);
 }
 
@@ -328,6 +349,7 @@ void Trainer::load(const std::string& path) {
       turned_ = config_.curvature.sets_inner_lr && progress.at("outer_gradient_turned").get<bool>();
       if (config_.curvature.sets_inner_lr) inner_lr_ = progress.at("inner_lr").get<double>();
     }
+    if (inner_rates_.learned() && progress.contains("inner_rates")) inner_rates_.restore(progress.at("inner_rates"));
   } catch (const nlohmann::json::exception&) {
     fail<DataError>("checkpoint", "{}: it does not say how far training had come", path);
   }

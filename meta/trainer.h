@@ -14,6 +14,7 @@
 #include "meta/iteration.h"
 #include "meta/optimizer.h"
 #include "meta/train/diagnostics.h"
+#include "meta/train/inner_rates.h"
 #include "meta/weights.h"
 
 namespace mcn {
@@ -31,7 +32,8 @@ struct CurvatureConfig {
   std::int64_t every = 0;  ///< iterations from one measurement to the next; 0: none
   int products = 3;  ///< Hessian products of a measurement; the first one, from a random vector, has four times as many
   /// alpha1 = stable_inner_lr(eigenvalue). An outer gradient with a cosine below .7 with g_Q, which such a rate
-  /// excludes, shows that the curvature has grown: then it is measured again, at most four times an interval.
+  /// excludes, shows that the curvature has grown: then it is measured again, at most four times an interval. (Learned
+  /// rates may be twice as high, and call for it without that.)
   bool sets_inner_lr = false;
 };
 
@@ -43,6 +45,7 @@ struct TrainConfig {
   InnerParameters inner_parameters = InnerParameters::all;
   std::int64_t first_order_iterations = 0;  ///< at the start, before the second order of maml begins
   CurvatureConfig curvature;
+  InnerRateConfig inner_rates;
   FeatureBankConfig bank;
   OptimizerConfig optimizer;
   double clip_grad = 0;  ///< the longest outer gradient that the optimizer takes; a longer one is scaled down; 0: any
@@ -60,7 +63,8 @@ struct BranchLosses {
 
 /// What an iteration's inner steps did to its outer gradient.
 struct InnerStepMetrics {
-  double inner_lr = 0;  ///< alpha1
+  double inner_lr = 0;           ///< alpha1; the highest where there are several
+  std::vector<InnerRate> rates;  ///< with inner_rates in the config
   int order = 1;
   double query_gradient_norm = 0;  ///< |g_Q(theta_K)|
   /// |v - g_Q|, where v is the gradient of L_Q(theta_K(theta)) at theta; with one inner step |alpha1 H g_Q|
@@ -122,8 +126,9 @@ class Trainer {
   [[nodiscard]] std::int64_t iteration() const { return iteration_; }
   /// What differs from the settings of the checkpoint that was resumed (meta/train/settings.h); empty if nothing does.
   [[nodiscard]] const std::string& changed_since_checkpoint() const { return changed_; }
-  /// alpha1 of the last iteration.
+  /// alpha1 of the last iteration, before the factors of its groups; and with these.
   [[nodiscard]] double inner_lr() const { return inner_lr_; }
+  [[nodiscard]] std::vector<InnerRate> inner_rates() const { return inner_rates_.rates(inner_lr_); }
   [[nodiscard]] const ModelState& state() const { return state_; }
   [[nodiscard]] const McnModel& model() const { return model_; }
   [[nodiscard]] ModelDescription description() const;
@@ -154,6 +159,7 @@ class Trainer {
   std::string changed_;
   std::int64_t iteration_ = 0;
   double inner_lr_ = 0;
+  InnerRates inner_rates_;
   Tensors curvature_vector_;  // of the last measurement; empty before the first
   std::int64_t measured_at_ = 0;
   bool turned_ = false;  // the last iteration's cosine shows that the curvature has grown since

@@ -29,11 +29,16 @@ std::vector<std::string> doubtful_settings(const CLI::App& command, const TrainO
                                                    VideoResNet(c.model.backbone).features()));
   std::string unused;
   if (!bilevel)
-    for (const char* name : {"--order", "--inner-steps", "--inner-lr", "--inner-tape", "--inner-params", "--objective",
-                             "--beta", "--first-order-for", "--curvature-every"})
+    for (const char* name :
+         {"--order", "--inner-steps", "--inner-lr", "--inner-tape", "--inner-params", "--objective", "--beta",
+          "--first-order-for", "--curvature-every", "--inner-lr-factors", "--learn-inner-lr", "--inner-lr-lr"})
       if (o.chosen.contains(name)) unused += (unused.empty() ? "" : ", ") + std::string(name);
   doubt(!unused.empty(), fmt::format("{} have no effect with --method {}", unused,
                                      c.method == Method::contrastive ? "contrastive" : "joint"));
+  doubt(bilevel && o.chosen.contains("--inner-lr-lr") && !c.inner_rates.learned,
+        "--inner-lr-lr has no effect without --learn-inner-lr");
+  doubt(bilevel && c.inner_rates.learned && c.curvature.every == 0,
+        "--learn-inner-lr with --curvature-every 0: nothing limits the rates");
   doubt(given("--milestones") && c.optimizer.schedule != ScheduleKind::multistep,
         "--milestones have no effect without --schedule multistep");
   return doubts;

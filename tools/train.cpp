@@ -270,7 +270,11 @@ int train(CLI::App& command, TrainOptions& o) {
   if (curvature_seconds > 0)
     fmt::print("curvature: {:.3g}% of the time, every {} iterations; alpha1 is {:.4g} now\n",
                100 * curvature_seconds / seconds, o.config.curvature.every, trainer.inner_lr());
-  fmt::print("checkpoint {}{}\n", last, page.empty() ? "" : "; report " + page);
+  if (const std::vector<InnerRate> rates = trainer.inner_rates(); !rates.empty())
+    fmt::print("alpha1 of each group: {}
+", text_of(rates));
+  fmt::print("checkpoint {}{}
+", last, page.empty() ? "" : "; report " + page);
   fmt::print("next: mcn evaluate --data {} --checkpoint {}\n", o.dataset.root, last);
   return ok;
 }

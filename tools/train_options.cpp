@@ -51,6 +51,44 @@ void add_inner_lr(CLI::App& command, TrainConfig& c) {
       ->default_str("auto");
 }
 
+// "heads=10,stem=0.1"; nothing for another text.
+std::optional<std::vector<std::pair<std::string, double>>> parse_factors(const std::string& text) {
+  std::vector<std::pair<std::string, double>> factors;
+  for (const std::string& item : CLI::detail::split(text, ',')) {
+    const std::size_t equals = item.find('=');
+    double factor = 0;
+    if (equals == std::string::npos || !positive_number()(item.substr(equals + 1)).empty() ||
+        !CLI::detail::lexical_cast(item.substr(equals + 1), factor))
+      return {};
+    factors.emplace_back(item.substr(0, equals), factor);
+  }
+  return factors;
+}
+
+void add_inner_rates(CLI::App& command, InnerRateConfig& c) {
+  command
+      .add_option_function<std::string>(
+          "--inner-lr-factors", [&c](const std::string& text) { c.factors = *parse_factors(text); },
+          "factors of alpha1 for groups of layers (stem, layer1 to layer4, heads), such as heads=10,stem=0.1; 1 for "
+          "the "
+          "others")
+      ->check([](const std::string& text) {
+        return parse_factors(text) ? std::string()
+                                   : fmt::format("expected GROUP=FACTOR,... with factors above 0, got {}", text);
+      })
+      ->type_name("GROUP=F,...")
+      ->default_str("");
+  command.add_flag(
+      "--learn-inner-lr", c.learned,
+      "learn a factor of alpha1 for every inner step and group of layers; it starts at that of "
+      "--inner-lr-factors; no rate exceeds 1 / |top eigenvalue of the Hessian of L_S| where the curvature is "
+      "measured");
+  command
+      .add_option("--inner-lr-lr", c.lr,
+                  "learning rate of the logarithms of these factors; follows --warmup and --schedule")
+      ->check(not_negative_number());
+}
+
 void add_iterations_or_share(CLI::App& command, const std::string& name, IterationsOrShare& value,
                              const std::string& help) {
   command
@@ -77,6 +115,7 @@ void add_algorithm(CLI::App& command, TrainOptions& o) {
   command.add_option("--inner-steps", c.maml.inner_steps, "K, the number of inner SGD steps on S")
       ->check(CLI::Range(0, 1000));
   add_inner_lr(command, c);
+  add_inner_rates(command, c.inner_rates);
   command
       .add_option("--curvature-every", c.curvature.every,
                   "method mcn: iterations from one measurement of the curvature of L_S to the next; 0: none")

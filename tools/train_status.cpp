@@ -49,6 +49,13 @@ std::string TrainStatus::learned() const {
   return text;
 }
 
+std::string text_of(std::span<const InnerRate> rates) {
+  std::string text;
+  for (const InnerRate& rate : rates)
+    text += fmt::format("{}{} {:.4g}", text.empty() ? "" : ", ", rate.name, rate.value);
+  return text;
+}
+
 // Passes over the network, of which a gradient has three and a Hessian product six.
 double TimeForecast::cost(std::int64_t iteration) const {
   constexpr double gradient = 3, hessian = 6;

@@ -149,35 +149,48 @@ bool is_left_out(const std::string& key) {
   return keys.contains(key) || key.starts_with("evaluation.");
 }
 
-// Update ratios: the groups together for one run, a chart a group for several; then what has no chart yet.
+// A figure of every group of layers: the groups together for one run, a chart a group for several.
+void add_charts_of_groups(const ChartSpec& all, const std::string& prefix, const std::set<std::string>& groups,
+                          std::size_t runs, std::vector<ChartSpec>& charts) {
+  ChartSpec together = all;
+  for (const std::string& group : groups) {
+    together.lines.push_back({prefix + group, group});
+    if (runs <= 1) continue;
+    charts.push_back(all);
+    charts.back().title += ", " + group;
+    charts.back().lines = {together.lines.back()};
+  }
+  if (runs == 1) charts.push_back(together);
+}
+
+// The known charts, those of groups of layers, then what has no chart yet.
 std::vector<ChartSpec> charts_of(std::span<const RunLog> runs) {
   std::vector<ChartSpec> charts = known_charts();
-  std::set<std::string> shown, groups, others;
+  std::set<std::string> shown, groups, rate_groups, others;
   for (const ChartSpec& chart : charts)
     for (const Line& line : chart.lines) shown.insert(line.key);
-  const std::string ratio = "update_ratio.";
+  const std::string ratio = "update_ratio.", rate = "alpha1.";
   for (const RunLog& run : runs)
     for (const auto& [key, curve] : run.curves)
       if (key.starts_with(ratio))
         groups.insert(key.substr(ratio.size()));
+      else if (key.starts_with(rate))
+        rate_groups.insert(key.substr(rate.size()));
       else if (!shown.contains(key) && !is_left_out(key))
         others.insert(key);
-  ChartSpec all{"Update ratios",
-                "Update to weight",
-                "length of an update by the length of the weights, by group",
-                {},
-                {},
-                false,
-                20};
-  for (const std::string& group : groups) {
-    all.lines.push_back({ratio + group, group});
-    if (runs.size() > 1)
-      charts.push_back({all.section, all.title + ", " + group, all.note, {all.lines.back()}, {}, false, all.log});
-  }
-  if (runs.size() == 1) charts.push_back(all);
+  add_charts_of_groups({"Inner learning rates", "alpha1", "by group of layers", {}, {}, false, 20, true}, rate,
+                       rate_groups, runs.size(), charts);
+  add_charts_of_groups({"Update ratios",
+                        "Update to weight",
+                        "length of an update by the length of the weights, by group",
+                        {},
+                        {},
+                        false,
+                        20},
+                       ratio, groups, runs.size(), charts);
+  const std::size_t most = charts.size() + charts_of_unknown_keys;
   for (const std::string& key : others)
-    if (charts.size() < known_charts().size() + groups.size() + charts_of_unknown_keys)
-      charts.push_back({"Other figures", key, "", {{key, key}}, {}});
+    if (charts.size() < most) charts.push_back({"Other figures", key, "", {{key, key}}, {}});
   return charts;
 }
 

@@ -48,6 +48,7 @@ nlohmann::json to_json(const IterationMetrics& m, std::int64_t videos, std::int6
   for (const GroupUpdate& u : m.updates) json["update_ratio"][u.group] = u.ratio;
   if (m.inner) {
     json["inner_lr"] = m.inner->inner_lr;
+    for (const InnerRate& rate : m.inner->rates) json["alpha1"][rate.name] = rate.value;
     json["order"] = m.inner->order;
     json["query_gradient_norm"] = m.inner->query_gradient_norm;
     json["hessian_term_norm"] = m.inner->hessian_term_norm;

@@ -13,6 +13,8 @@ TEST_CASE("the forecast is what a run's tensors take, byte for byte", "[slow]") 
   c.dtype = GENERATE(DType::f32, DType::f64);
   c.maml.inner_steps = 2;
   c.curvature = {2, 1, true};
+  c.inner_rates.learned = c.bank.kind == BankKind::memory;
+  c.first_order_iterations = c.optimizer.kind == OptimizerKind::adamw ? 2 : 0;
   c.maml.inner_tape = GENERATE(InnerTape::keep, InnerTape::recompute);
   const MemoryForecast forecast = forecast_memory(c, test::videos().videos);
   const auto backend = make_cpu_backend();

@@ -2,12 +2,14 @@
 // memory that recomputing saves.
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 
 #include "engine/device.h"
 #include "engine/random.h"
 #include "meta/maml.h"
 #include "meta/objective.h"
+#include "meta/train/diagnostics.h"
 #include "tests/catch.h"
 
 namespace mcn {
@@ -74,11 +76,37 @@ struct Problem {
 // The outer objective by its definition, without any of the code under test but plain gradients.
 double outer_objective(const Problem& p, const Tensors& theta, const MamlConfig& config) {
   Tensors adapted = theta;
-  for (int k = 0; k < config.inner_steps; ++k)
-    adapted = moved(adapted, -config.inner_lr,
-                    inner_part(gradient_tape(adapted, p.loss(0), After::release).gradient, config.inner));
+  for (int k = 0; k < config.inner_steps; ++k) {
+    const Tensors gradient = inner_part(gradient_tape(adapted, p.loss(0), After::release).gradient, config.inner);
+    if (config.inner_factors.factors.empty()) {
+      adapted = moved(adapted, -config.inner_lr, gradient);
+      continue;
+    }
+    for (std::size_t i = 0; i < theta.size(); ++i) {
+      const double factor = config.inner_factors.factors[static_cast<std::size_t>(k)][config.inner_factors.group[i]];
+      Tensors one(theta.size());
+      one[i] = gradient[i];
+      adapted = moved(adapted, -config.inner_lr * factor, one);
+    }
+  }
   const double query = p.value(1, adapted);
   return config.objective == OuterObjective::query ? query : p.value(0, theta) + config.beta * query;
+}
+
+const std::vector<std::string> groups{"stem", "layer1", "layer2", "layer3", "layer4", "heads"};
+
+// Another factor for every step and group, from .5 to 1.5.
+InnerFactors uneven_factors(const Problem& p, int steps) {
+  InnerFactors result{{}, {}, true};
+  for (const ParameterSpec& spec : p.model.parameters())
+    result.group.push_back(
+        static_cast<std::size_t>(std::ranges::find(groups, parameter_group(spec.name)) - groups.begin()));
+  for (int k = 0; k < steps; ++k) {
+    result.factors.emplace_back();
+    for (std::size_t l = 0; l < groups.size(); ++l)
+      result.factors.back().push_back(1 + 0.5 * std::sin(static_cast<double>(l) + 6.0 * k));
+  }
+  return result;
 }
 
 }  // namespace
@@ -125,18 +153,89 @@ TEST_CASE("meta-gradients for K = 0 to 3 agree with central differences") {
   }
 }
 
+TEST_CASE("with rates by step and group, meta-gradients and derivatives by the rates agree with central differences") {
+  const Problem p(open_device("ref"), "r2plus1d_10");
+  MamlConfig config;
+  config.inner_lr = 0.002;
+  config.inner_steps = GENERATE(1, 2);
+  config.beta = 1.5;
+  if (GENERATE(false, true)) {  // the stem alone stays
+    config.objective = OuterObjective::support_and_query;
+    for (const ParameterSpec& spec : p.model.parameters()) config.inner.push_back(!spec.name.starts_with("stem"));
+  }
+  config.inner_factors = uneven_factors(p, config.inner_steps);
+  const MetaGradient meta = meta_gradient(p.theta, p.loss(0), p.loss(1), config);
+  const Tensors u = random_like(p.theta, 4);
+  CHECK(error_of_derivative(dot(meta.gradient, u),
+                            [&](double h) { return outer_objective(p, moved(p.theta, h, u), config); }) <= 1e-5);
+
+  REQUIRE(meta.inner_lr_derivatives.size() == static_cast<std::size_t>(config.inner_steps));
+  config.second_order = false;
+  const MetaGradient first = meta_gradient(p.theta, p.loss(0), p.loss(1), config);
+  config.second_order = true;
+  for (std::size_t k = 0; k < meta.inner_lr_derivatives.size(); ++k) {
+    const bool last = k + 1 == meta.inner_lr_derivatives.size();
+    bool first_order_is_exact = true;
+    REQUIRE(meta.inner_lr_derivatives[k].size() == groups.size());
+    for (std::size_t l = 0; l < groups.size(); ++l) {
+      INFO("step " << k << ", " << groups[l]);
+      const double derivative = meta.inner_lr_derivatives[k][l];
+      if (!config.inner.empty() && l == 0) {
+        CHECK(derivative == 0);
+        continue;
+      }
+      const auto objective_at = [&](double h) {
+        MamlConfig shifted = config;
+        shifted.inner_factors.factors[k][l] += h / config.inner_lr;
+        return outer_objective(p, p.theta, shifted);
+      };
+      CHECK(error_of_derivative(derivative, objective_at) <= 1e-5);
+      first_order_is_exact = first_order_is_exact && error(first.inner_lr_derivatives[k][l], derivative) <= 1e-9;
+    }
+    CHECK(first_order_is_exact == last);  // no Hessian product lies between the last step and L_Q
+  }
+}
+
+TEST_CASE("factors of 1 change no bit, and lists of other lengths than the parameters or the steps are refused") {
+  const Problem p(open_device("cpu"), "r2plus1d_10", DType::f32);
+  MamlConfig config;
+  config.inner_steps = 2;
+  config.inner_lr = 0.002;
+  config.second_order = GENERATE(false, true);
+  const MetaGradient plain = meta_gradient(p.theta, p.loss(0), p.loss(1), config);
+  CHECK(plain.inner_lr_derivatives.empty());
+  config.inner_factors = uneven_factors(p, 2);
+  for (std::vector<double>& row : config.inner_factors.factors) std::ranges::fill(row, 1.0);
+  const MetaGradient even = meta_gradient(p.theta, p.loss(0), p.loss(1), config);
+  CHECK(even.query_loss == plain.query_loss);
+  for (std::size_t i = 0; i < p.theta.size(); ++i)
+    CHECK(even.gradient[i].to_doubles() == plain.gradient[i].to_doubles());
+
+  for (const auto& break_it : std::vector<std::function<void(InnerFactors&)>>{
+           [](InnerFactors& f) { f.factors.pop_back(); }, [](InnerFactors& f) { f.factors[1].pop_back(); },
+           [](InnerFactors& f) { f.group.pop_back(); }, [](InnerFactors& f) { f.group[3] = 6; },
+           [](InnerFactors& f) { f.factors[1][2] = std::nan(""); }, [](InnerFactors& f) { f.factors.clear(); }}) {
+    MamlConfig broken = config;
+    break_it(broken.inner_factors);
+    CHECK_THROWS_AS(meta_gradient(p.theta, p.loss(0), p.loss(1), broken), UsageError);
+  }
+}
+
 TEST_CASE("recomputed tapes give the bits of kept ones, in the memory of one") {
   Backend& backend = open_device(GENERATE(as<std::string>{}, "ref", "cpu"));
   const Problem p(backend, "r2plus1d_10", DType::f32);
   MamlConfig config;
+  const bool with_rates = GENERATE(false, true);
   std::vector<std::size_t> kept, again;
   for (int steps = 1; steps <= 3; ++steps) {
     config.inner_steps = steps;
+    if (with_rates) config.inner_factors = uneven_factors(p, steps);
     config.inner_tape = InnerTape::keep;
     const MetaGradient a = meta_gradient(p.theta, p.loss(0), p.loss(1), config);
     config.inner_tape = InnerTape::recompute;
     const MetaGradient b = meta_gradient(p.theta, p.loss(0), p.loss(1), config);
     for (std::size_t i = 0; i < p.theta.size(); ++i) CHECK(a.gradient[i].to_doubles() == b.gradient[i].to_doubles());
+    CHECK(a.inner_lr_derivatives == b.inner_lr_derivatives);
     kept.push_back(a.tape_bytes);
     again.push_back(b.tape_bytes);
   }

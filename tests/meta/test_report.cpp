@@ -122,6 +122,7 @@ TEST_CASE("a page asks for nothing and says what there is") {
     run.curves["top1_query"] = {{0, 1}, {0.25, 0.75}};
     run.curves["top1_chance"] = {{0, 1}, {0.125, 0.125}};
     run.curves["update_ratio.stem"] = {{0, 1}, {0.5, 0.5}};
+    run.curves["alpha1.layer2"] = {{0, 1}, {0.002, 0.001}};
     run.settings = {{"lr", "0.1"}, {"seed", "1"}, {"out", run.folder}};
   }
   runs[1].settings[0].second = "0.2";
@@ -132,10 +133,11 @@ TEST_CASE("a page asks for nothing and says what there is") {
   CHECK(has(page, "default-src 'none'"));
   CHECK(has(page, "a/run"));
   CHECK(has(page, "b/run"));
-  CHECK(count(page, "class=\"plot\" role=\"img\"") == 2);
+  CHECK(count(page, "class=\"plot\" role=\"img\"") == 3);
   CHECK(has(page, "InfoNCE top-1 over iterations; mean of the last 20; a/run 50.0%; b/run/ 50.0%"));
   CHECK(has(page, "chance 12.5%"));
   CHECK(has(page, "Update to weight, stem"));
+  CHECK(has(page, "alpha1, layer2"));
   // The differing settings are lr alone; all of them have seed, too.
   const std::size_t differ = page.find("Those that differ"), all = page.find("All settings");
   REQUIRE(differ < all);

@@ -44,7 +44,7 @@ TEST_CASE("an outer gradient that turns away from that of Q is warned of") {
   TrainingWatch watch;
   IterationMetrics m;
   const auto look = [&](double cosine) {
-    m.inner = InnerStepMetrics{.cosine = cosine};
+    m.inner.emplace().cosine = cosine;
     return watch.look(m);
   };
   for (int i = 0; i < 4; ++i) CHECK(look(0.4).empty());

@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <csignal>
 #include <filesystem>
+#include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "tests/catch.h"
 #include "tests/tools/run_command.h"
@@ -85,6 +87,42 @@ TEST_CASE("a run that fails before its first result leaves the earlier one where
   CHECK(mcn_command(training(data, run, {"--inner-lr", "1e300"})).exit_code == 5);
   CHECK(read_file(run + "/last.safetensors") == saved);
   CHECK_FALSE(std::filesystem::exists(run + "/earlier-1"));
+}
+
+TEST_CASE("a run that learns inner rates writes them into its metrics and its report, and goes on with them") {
+  const test::TemporaryFolder folder;
+  const std::string data = small_videos(folder), run = folder.file("run"), other = folder.file("other");
+  const auto train = [&](const std::string& out, const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = training(data, out,
+                                                  {"--learn-inner-lr", "--inner-lr-lr", "1000", "--first-order-for",
+                                                   "1", "--warmup", "0", "--schedule", "constant"});
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return mcn_command(arguments);
+  };
+  const auto whole = train(run, {"--iterations", "4"});
+  INFO(whole.err);
+  REQUIRE(whole.exit_code == 0);
+  CHECK(whole.out.find("alpha1 of each group: stem ") != std::string::npos);
+  std::vector<nlohmann::json> lines;
+  std::istringstream stream(read_file(run + "/metrics.jsonl"));
+  for (std::string line; std::getline(stream, line);) lines.push_back(nlohmann::json::parse(line));
+  REQUIRE(lines.size() == 4);
+  CHECK(lines[0].at("alpha1").at("layer2") == lines[0].at("inner_lr"));
+  CHECK(lines[3].at("alpha1").size() == 6);
+  CHECK(lines[3].at("alpha1").at("layer2") != lines[0].at("alpha1").at("layer2"));
+  CHECK(read_file(run + "/report.html").find("Inner learning rates") != std::string::npos);
+
+  REQUIRE(train(other, {"--iterations", "2"}).exit_code == 0);
+  REQUIRE(train(other, {"--iterations", "4", "--resume", other + "/last.safetensors"}).exit_code == 0);
+  const bool same = read_file(other + "/last.safetensors") == read_file(run + "/last.safetensors");
+  CHECK(same);
+
+  const auto unknown = train(other, {"--iterations", "4", "--inner-lr-factors", "layer9=2"});
+  CHECK(unknown.exit_code == 2);
+  CHECK(one_line_error(unknown, "train", {"layer9", "stem, layer1"}));
+  const auto negative = train(other, {"--iterations", "4", "--inner-lr", "-0.1"});
+  CHECK(negative.exit_code == 2);
+  CHECK(one_line_error(negative, "train", {"above 0", "-0.1"}));
 }
 
 TEST_CASE("a run that cannot fit into memory is refused before any work, and writes nothing") {

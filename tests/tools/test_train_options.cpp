@@ -175,7 +175,11 @@ TEST_CASE("settings without the effect that was meant are named") {
            {{"--frames", "1"}, "--frames 1"},
            {{"--width", "0.001"}, "--width 0.001"},
            {{"--batch", "7"}, "S has 3 videos and Q 4"},
-           {{"--optimizer", "adamw", "--beta2", "1"}, "--beta2"}}) {
+           {{"--optimizer", "adamw", "--beta2", "1"}, "--beta2"},
+           {{"--inner-lr-lr", "2"}, "--learn-inner-lr"},
+           {{"--learn-inner-lr", "--inner-lr", "0.01", "--curvature-every", "0"}, "--curvature-every 0"},
+           {{"--method", "joint", "--learn-inner-lr", "--inner-lr-factors", "heads=2", "--inner-lr-lr", "2"},
+            "--inner-lr-factors, --learn-inner-lr, --inner-lr-lr have no effect"}}) {
     INFO(text);
     const std::vector<std::string> found = doubts(arguments);
     REQUIRE(found.size() == 1);
@@ -191,6 +195,29 @@ TEST_CASE("the inner rate is a number or follows the curvature") {
   CHECK(read(number.saved).options.config.maml.inner_lr == 0.02);
   CHECK(read("inner-lr = \"auto\"\n" + required).options.config.curvature.sets_inner_lr);
   CHECK_THROWS_AS(read(required, {"--inner-lr", "fast"}), CLI::ParseError);
+}
+
+TEST_CASE("inner rates have factors by group, and can be learned") {
+  const InnerRateConfig none = read(required).options.config.inner_rates;
+  CHECK(none.factors.empty());
+  CHECK_FALSE(none.learned);
+  const Settings given =
+      read(required, {"--inner-lr-factors", "heads=10,stem=0.5", "--learn-inner-lr", "--inner-lr-lr", "3"}, 100);
+  CHECK(given.doubts.empty());
+  for (const Settings& settings : {given, read(given.saved, {}, 100)}) {
+    const InnerRateConfig& c = settings.options.config.inner_rates;
+    CHECK(c.factors == std::vector<std::pair<std::string, double>>{{"heads", 10}, {"stem", 0.5}});
+    CHECK(c.learned);
+    CHECK(c.lr == 3);
+    CHECK(settings.doubts.empty());
+  }
+  for (const std::string bad :
+       {"", "heads", "heads=", "heads=0", "heads=-1", "heads=nan", "heads=inf", "heads=1x", "heads=1,,stem=1", "=,"}) {
+    INFO(bad);
+    CHECK_THROWS_AS(read(required, {"--inner-lr-factors", bad}), CLI::ParseError);
+  }
+  for (const std::string bad : {"-1", "nan", "inf", "x"})
+    CHECK_THROWS_AS(read(required, {"--learn-inner-lr", "--inner-lr-lr", bad}), CLI::ParseError);
 }
 
 TEST_CASE("config: an error names the line, what was meant, and the table that a key may not be in") {

@@ -26,6 +26,10 @@ TEST_CASE(
   CHECK(status.learned() == "InfoNCE top-1 25% (chance 20%)");
 }
 
+TEST_CASE("inner rates are listed by name") {
+  CHECK(text_of(std::vector<InnerRate>{{"stem", 0.002}, {"layer1", 0.00181234}}) == "stem 0.002, layer1 0.001812");
+}
+
 TEST_CASE("a run's time is forecast from its first iterations, what is still to come counted by its arithmetic") {
   TrainConfig c;
   c.iterations = 100;
