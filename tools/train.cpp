@@ -271,10 +271,8 @@ int train(CLI::App& command, TrainOptions& o) {
     fmt::print("curvature: {:.3g}% of the time, every {} iterations; alpha1 is {:.4g} now\n",
                100 * curvature_seconds / seconds, o.config.curvature.every, trainer.inner_lr());
   if (const std::vector<InnerRate> rates = trainer.inner_rates(); !rates.empty())
-    fmt::print("alpha1 of each group: {}
-", text_of(rates));
-  fmt::print("checkpoint {}{}
-", last, page.empty() ? "" : "; report " + page);
+    fmt::print("alpha1 of each group: {}\n", text_of(rates));
+  fmt::print("checkpoint {}{}\n", last, page.empty() ? "" : "; report " + page);
   fmt::print("next: mcn evaluate --data {} --checkpoint {}\n", o.dataset.root, last);
   return ok;
 }
