@@ -127,7 +127,7 @@ void VideoWriter::finish() {
   w.check(avio_closep(&w.format->pb), "cannot be written");
 }
 
-std::vector<std::byte> png_image(std::span<const std::uint8_t> rgb, int width, int height) {
+std::string encode_png(std::span<const std::uint8_t> rgb, int height, int width) {
   ffmpeg::silence();
   const auto check = [](int code) {
     if (code < 0) fail<DataError>("encode", "cannot encode a PNG image ({})", ffmpeg::error_text(code));
@@ -156,8 +156,7 @@ std::vector<std::byte> png_image(std::span<const std::uint8_t> rgb, int width, i
   check(avcodec_send_frame(codec.get(), frame.get()));
   check(avcodec_send_frame(codec.get(), nullptr));
   check(avcodec_receive_packet(codec.get(), packet.get()));
-  const auto* const bytes = reinterpret_cast<const std::byte*>(packet->data);
-  return {bytes, bytes + packet->size};
+  return {reinterpret_cast<const char*>(packet->data), static_cast<std::size_t>(packet->size)};
 }
 
 }  // namespace mcn

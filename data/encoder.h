@@ -1,12 +1,10 @@
 // Writes small video files: the synthetic data set's, and those that tests decode again.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
-#include <vector>
 
 namespace mcn {
 
@@ -44,6 +42,6 @@ class VideoWriter {
 };
 
 /// An RGB frame, height x width x 3 bytes, as the bytes of a PNG file. UsageError if this FFmpeg has no encoder for it.
-std::vector<std::byte> png_image(std::span<const std::uint8_t> rgb, int width, int height);
+std::string encode_png(std::span<const std::uint8_t> rgb, int height, int width);
 
 }  // namespace mcn

@@ -41,7 +41,7 @@ std::string image_path(const std::string& out, const std::vector<std::int64_t>& 
 void write_images(const std::string& out, const std::vector<std::int64_t>& numbers, const Frames& frames) {
   for (std::size_t i = 0; i < numbers.size(); ++i) {
     AtomicFile file("frames", image_path(out, numbers, numbers[i]));
-    file.write(png_image(frames.frame(static_cast<std::int64_t>(i)), frames.width, frames.height));
+    file.write(encode_png(frames.frame(static_cast<std::int64_t>(i)), frames.height, frames.width));
     file.commit();
   }
 }
