@@ -2,6 +2,7 @@
 // metrics say of the loader.
 #include <sys/stat.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "data/loader.h"
@@ -132,6 +133,11 @@ TEST_CASE("the metrics say how the loader is doing, in every line") {
     CHECK(line.at("decode_ms").get<double>() == Catch::Approx(2 * batch * line.at("clip_decode_ms").get<double>()));
     CHECK(line.at("ring_ready").get<double>() <= 3);
     CHECK(line.at("bad_videos") == 0);
+    CHECK(line.at("tensors_mib").get<double>() > 0);
+    CHECK(line.at("resident_mib").get<double>() > line.at("tensors_mib").get<double>());
+    CHECK(line.at("embedding_std_isotropic").get<double>() == Catch::Approx(1 / std::sqrt(128.0)));
+    CHECK(line.at("embedding_std").get<double>() > 0);
+    CHECK(line.at("embedding_std").get<double>() <= line.at("embedding_std_isotropic").get<double>());
   }
   CHECK(test::read_file(set.run + "/bad_videos.jsonl").empty());
 }
