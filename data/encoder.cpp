@@ -6,6 +6,25 @@
 
 namespace mcn {
 
+namespace {
+
+ffmpeg::Scaler from_rgb(int width, int height, AVPixelFormat pixels) {
+  return ffmpeg::Scaler(sws_getContext(width, height, AV_PIX_FMT_RGB24, width, height, pixels,
+                                       SWS_BICUBIC | SWS_ACCURATE_RND | SWS_BITEXACT, nullptr, nullptr, nullptr));
+}
+
+// Puts height x width x 3 bytes into a frame of that size.
+void fill(AVFrame& frame, SwsContext* scaler, std::span<const std::uint8_t> rgb) {
+  const std::size_t row = static_cast<std::size_t>(frame.width) * 3;
+  if (rgb.size() != row * static_cast<std::size_t>(frame.height))
+    fail("encode", "expected {} bytes a frame, got {}", row * static_cast<std::size_t>(frame.height), rgb.size());
+  const std::uint8_t* planes[4] = {rgb.data(), nullptr, nullptr, nullptr};
+  const int strides[4] = {static_cast<int>(row), 0, 0, 0};
+  sws_scale(scaler, planes, strides, 0, frame.height, frame.data, frame.linesize);
+}
+
+}  // namespace
+
 bool has_encoder(const std::string& name) { return avcodec_find_encoder_by_name(name.c_str()) != nullptr; }
 
 struct VideoWriter::Impl {
@@ -76,8 +95,7 @@ struct VideoWriter::Impl {
     frame->width = config.width;
     frame->height = config.height;
     check(av_frame_get_buffer(frame.get(), 0), "out of memory");
-    scaler.reset(sws_getContext(config.width, config.height, AV_PIX_FMT_RGB24, config.width, config.height, pixels,
-                                SWS_BICUBIC | SWS_ACCURATE_RND | SWS_BITEXACT, nullptr, nullptr, nullptr));
+    scaler = from_rgb(config.width, config.height, pixels);
     if (!scaler) fail("encode", "cannot convert RGB to {}", config.pixel_format);
   }
 
@@ -105,13 +123,8 @@ VideoWriter::~VideoWriter() = default;
 
 void VideoWriter::write(std::span<const std::uint8_t> rgb) {
   Impl& w = *impl_;
-  const std::size_t row = static_cast<std::size_t>(w.config.width) * 3;
-  if (rgb.size() != row * static_cast<std::size_t>(w.config.height))
-    fail("encode", "expected {} bytes a frame, got {}", row * static_cast<std::size_t>(w.config.height), rgb.size());
   w.check(av_frame_make_writable(w.frame.get()), "out of memory");
-  const std::uint8_t* planes[4] = {rgb.data(), nullptr, nullptr, nullptr};
-  const int strides[4] = {static_cast<int>(row), 0, 0, 0};
-  sws_scale(w.scaler.get(), planes, strides, 0, w.config.height, w.frame->data, w.frame->linesize);
+  fill(*w.frame, w.scaler.get(), rgb);
   w.frame->pts = w.next_pts++;
   w.frame->quality = w.codec->global_quality;
   w.send(w.frame.get());
@@ -123,6 +136,37 @@ void VideoWriter::finish() {
   w.check(av_write_trailer(w.format.get()), "cannot be written");
   // Closing flushes what is buffered, and is where a full disk shows.
   w.check(avio_closep(&w.format->pb), "cannot be written");
+}
+
+std::string encode_jpeg(std::span<const std::uint8_t> rgb, int height, int width, int quantizer) {
+  ffmpeg::silence();
+  const auto check = [](int code) {
+    if (code < 0) fail("encode", "cannot make a JPEG file ({})", ffmpeg::error_text(code));
+  };
+  const AVCodec* encoder = avcodec_find_encoder(AV_CODEC_ID_MJPEG);
+  if (encoder == nullptr) fail("encode", "this FFmpeg has no encoder mjpeg");
+  const ffmpeg::Codec codec(avcodec_alloc_context3(encoder));
+  const ffmpeg::Frame frame(av_frame_alloc());
+  const ffmpeg::Packet packet(av_packet_alloc());
+  if (!codec || !frame || !packet) throw std::bad_alloc();
+  codec->width = frame->width = width;
+  codec->height = frame->height = height;
+  codec->pix_fmt = AV_PIX_FMT_YUVJ444P;
+  codec->color_range = AVCOL_RANGE_JPEG;
+  codec->time_base = {1, 1};
+  codec->thread_count = 1;
+  codec->flags |= AV_CODEC_FLAG_BITEXACT | AV_CODEC_FLAG_QSCALE;
+  codec->global_quality = quantizer * FF_QP2LAMBDA;
+  check(avcodec_open2(codec.get(), encoder, nullptr));
+  frame->format = codec->pix_fmt;
+  frame->quality = codec->global_quality;
+  check(av_frame_get_buffer(frame.get(), 0));
+  const ffmpeg::Scaler scaler = from_rgb(width, height, codec->pix_fmt);
+  if (!scaler) throw std::bad_alloc();
+  fill(*frame, scaler.get(), rgb);
+  check(avcodec_send_frame(codec.get(), frame.get()));
+  check(avcodec_receive_packet(codec.get(), packet.get()));
+  return {reinterpret_cast<const char*>(packet->data), static_cast<std::size_t>(packet->size)};
 }
 
 }  // namespace mcn

@@ -1,4 +1,4 @@
-// Writes small video files: the synthetic data set's, and those that tests decode again.
+// Writes small video files, the synthetic data set's and those that tests decode again; and pictures as JPEG.
 #pragma once
 
 #include <cstdint>
@@ -40,5 +40,9 @@ class VideoWriter {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+/// One picture, height x width x 3 bytes of RGB, as a JPEG file of full chroma. quantizer: 2 (fine) to 31 (coarse). The
+/// bytes depend on nothing but the arguments. UsageError for another number of bytes.
+std::string encode_jpeg(std::span<const std::uint8_t> rgb, int height, int width, int quantizer);
 
 }  // namespace mcn

@@ -22,4 +22,8 @@ Dataset only_classes(const Dataset& dataset, std::span<const std::int64_t> class
 /// At most k videos of each class, drawn by the seed, in the data set's order. UsageError unless k is positive.
 Dataset some_of_each_class(const Dataset& dataset, std::int64_t k, std::uint64_t seed);
 
+/// At most `most` videos, of each class as many as of any other that has them, drawn by the seed, in the data set's
+/// order; of fewer than one a class, the classes with the smallest numbers. UsageError unless `most` is positive.
+Dataset evenly_over_classes(const Dataset& dataset, std::int64_t most, std::uint64_t seed);
+
 }  // namespace mcn
