@@ -23,6 +23,7 @@
 #include "tools/interrupt.h"
 #include "tools/network.h"
 #include "tools/progress.h"
+#include "tools/run_pictures.h"
 #include "tools/run_report.h"
 #include "tools/train_options.h"
 #include "tools/train_status.h"
@@ -323,7 +324,7 @@ class RunFolder {
     if (events_) add_metrics(*events_, json);
   }
   /// Writes the page of the run so far, if one is wanted; its path, empty without it.
-  std::string report() { return report_ && metrics_ ? write_run_report(out_) : std::string(); }
+  std::string report() { return report_ != ReportContent::none && metrics_ ? write_run_report(out_) : std::string(); }
   [[nodiscard]] BadVideos& bad() { return *bad_; }
   [[nodiscard]] std::string file(const char* name) const { return (out_ / name).string(); }
 
@@ -332,7 +333,8 @@ class RunFolder {
   std::string resolved_;
   const Dataset& dataset_;
   std::int64_t first_;
-  bool report_, tensorboard_;
+  ReportContent report_;
+  bool tensorboard_;
   std::optional<FolderLock> lock_;
   std::optional<IterationLog> metrics_;
   std::optional<BadVideos> bad_;
@@ -352,6 +354,19 @@ class RunFolder {
   const std::string message = fmt::format(
       "{}; a lower --lr or --inner-lr, a longer --warmup or --clip-grad keeps steps shorter{}", error.what(), kept);
   throw NonFiniteError(message);
+}
+
+// Adds pictures to the page of a run that is complete. False if Ctrl-C stops it, which leaves the page without them.
+bool add_pictures(const TrainOptions& o, const Dataset& dataset, const Trainer& trainer, Backend& backend,
+                  const InterruptGuard& interrupt) {
+  try {
+    interrupt.throw_if_requested();
+    write_run_report(o.out, pictures_of_training(o, dataset, trainer, backend));
+    return true;
+  } catch (const Interrupted&) {
+    fmt::print(stderr, "stopped: the report has no pictures; mcn report {} makes them\n", o.out);
+    return false;
+  }
 }
 
 int train(CLI::App& command, TrainOptions& o) {
@@ -455,7 +470,10 @@ int train(CLI::App& command, TrainOptions& o) {
   fmt::print("{} kernels ran on {}; checkpoint {}{}\n", backend.kernel_calls(), backend.name(), last,
              report.empty() ? "" : "; report " + report);
   fmt::print("next: mcn evaluate --data {} --checkpoint {}\n", o.dataset.root, last);
-  return ok;
+  // Last, so that Ctrl-C costs nothing but pictures.
+  std::fflush(stdout);
+  if (report.empty() || o.report != ReportContent::all) return ok;
+  return add_pictures(o, dataset, trainer, backend, interrupt) ? ok : interrupted;
 }
 
 }  // namespace

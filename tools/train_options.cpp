@@ -298,8 +298,11 @@ void add_train_options(CLI::App& command, TrainOptions& o) {
   command.add_option("--seed", o.config.loader.seed, "of weights, batches and augmentation");
   add_choice<DType>(command, "--dtype", o.config.dtype, {{"f32", DType::f32}, {"f64", DType::f64}}, "of all tensors");
   command.add_option("--checkpoint-every", o.checkpoint_every, "iterations")->check(positive_number());
-  add_choice<bool>(command, "--report", o.report, {{"no", false}, {"yes", true}},
-                   "whether the run's end, however it comes, writes report.html into the folder (see mcn report)");
+  add_choice<ReportContent>(
+      command, "--report", o.report,
+      {{"no", ReportContent::none}, {"curves", ReportContent::curves}, {"yes", ReportContent::all}},
+      "whether the run's end, however it comes, writes report.html into the folder (see mcn report); yes: after the "
+      "last iteration also with pictures of videos");
   command.add_flag("--tensorboard", o.tensorboard, "write an event file of TensorBoard into the folder, too");
   command.add_flag("--cuda-graph", o.config.cuda_graph,
                    "put an iteration on the GPU as one CUDA graph: less launching, the same bits (cuda and simt)");
@@ -379,6 +382,18 @@ void resolve_train_options(CLI::App& command, TrainOptions& options, const RunFa
       set_option(command, name, std::to_string((2 * std::int64_t{pixels} * c.loader.augment.size + 112) / (2 * 112)));
   if (c.bank.kind == BankKind::memory && c.bank.size > facts.videos)
     set_option(command, "--bank-size", std::to_string(facts.videos));
+}
+
+TrainOptions saved_options(const std::string& folder, const std::string& data) {
+  CLI::App command;
+  TrainOptions options;
+  add_train_options(command, options);
+  // In the order that CLI11 takes: the last one first.
+  std::vector<std::string> arguments{folder, "--out", folder + "/config.toml", "--config"};
+  if (!data.empty()) arguments.insert(arguments.begin(), {data, "--data"});
+  command.parse(arguments);
+  complete_train_options(command, options);
+  return options;
 }
 
 std::string saved_settings(CLI::App& command) {

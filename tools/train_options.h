@@ -30,6 +30,9 @@ struct IterationsOrShare {
 /// "200" or "5%"; nothing for another text, a negative number or a share above 100%.
 std::optional<IterationsOrShare> parse_iterations_or_share(const std::string& text);
 
+/// What the page that a run leaves holds.
+enum class ReportContent : std::uint8_t { none, curves, all };
+
 struct TrainOptions {
   TrainConfig config;
   IterationsOrShare warmup{5, true}, first_order_for;
@@ -42,7 +45,8 @@ struct TrainOptions {
   std::set<std::string> chosen;  ///< options of the command line
   std::optional<ProfileSteps> profile;
   bool dry_run = false, force = false;
-  bool report = true, tensorboard = false;
+  ReportContent report = ReportContent::all;
+  bool tensorboard = false;
 };
 
 /// What settings are chosen by.
@@ -64,6 +68,10 @@ void complete_train_options(CLI::App& command, TrainOptions& options);
 /// The settings in effect as a run saves them: without the checkpoint that it went on from and without the folder of
 /// frame indices, which are this run's and this machine's.
 std::string saved_settings(CLI::App& command);
+
+/// The options that a run's config.toml holds, for what is done with the run afterwards. data, if not empty: in the
+/// place of its --data. Errors as complete_train_options.
+TrainOptions saved_options(const std::string& folder, const std::string& data);
 
 /// A line for each setting that has no effect, or hardly the one that was meant, where the user chose it.
 std::vector<std::string> doubtful_settings(const CLI::App& command, const TrainOptions& options);

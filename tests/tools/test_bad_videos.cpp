@@ -67,11 +67,18 @@ struct Set {
   [[nodiscard]] Arguments train(const Arguments& given = {}) const {
     fs::remove_all(run);
     Arguments all = Arguments{"train", "--data", root, "--out", run} + given;
-    const std::vector<std::pair<const char*, const char*>> defaults{
-        {"--method", "contrastive"}, {"--batch", "4"},           {"--width", "0.05"},
-        {"--frames", "2"},           {"--size", "16"},           {"--index-cache", ""},
-        {"--resize-height", "20"},   {"--resize-width", "24"},   {"--iterations", "7"},
-        {"--loader-threads", "2"},   {"--checkpoint-every", "1"}};
+    const std::vector<std::pair<const char*, const char*>> defaults{{"--method", "contrastive"},
+                                                                    {"--batch", "4"},
+                                                                    {"--width", "0.05"},
+                                                                    {"--frames", "2"},
+                                                                    {"--size", "16"},
+                                                                    {"--index-cache", ""},
+                                                                    {"--resize-height", "20"},
+                                                                    {"--resize-width", "24"},
+                                                                    {"--iterations", "7"},
+                                                                    {"--loader-threads", "2"},
+                                                                    {"--checkpoint-every", "1"},
+                                                                    {"--report", "curves"}};
     for (const auto& [name, value] : defaults)
       if (std::ranges::find(given, name) == given.end()) all = std::move(all) + Arguments{name, value};
     return all;
