@@ -1,12 +1,29 @@
 // Encoding with libavcodec, one thread and bit-exact flags so that files are the same every time.
 #include "data/encoder.h"
 
-#include <cstring>
-
 #include "data/ffmpeg.h"
 #include "kernels/error.h"
 
 namespace mcn {
+
+namespace {
+
+ffmpeg::Scaler from_rgb(int width, int height, AVPixelFormat pixels) {
+  return ffmpeg::Scaler(sws_getContext(width, height, AV_PIX_FMT_RGB24, width, height, pixels,
+                                       SWS_BICUBIC | SWS_ACCURATE_RND | SWS_BITEXACT, nullptr, nullptr, nullptr));
+}
+
+// Puts height x width x 3 bytes into a frame of that size.
+void fill(AVFrame& frame, SwsContext* scaler, std::span<const std::uint8_t> rgb) {
+  const std::size_t row = static_cast<std::size_t>(frame.width) * 3;
+  if (rgb.size() != row * static_cast<std::size_t>(frame.height))
+    fail("encode", "expected {} bytes a frame, got {}", row * static_cast<std::size_t>(frame.height), rgb.size());
+  const std::uint8_t* planes[4] = {rgb.data(), nullptr, nullptr, nullptr};
+  const int strides[4] = {static_cast<int>(row), 0, 0, 0};
+  sws_scale(scaler, planes, strides, 0, frame.height, frame.data, frame.linesize);
+}
+
+}  // namespace
 
 bool has_encoder(const std::string& name) { return avcodec_find_encoder_by_name(name.c_str()) != nullptr; }
 
@@ -78,8 +95,7 @@ struct VideoWriter::Impl {
     frame->width = config.width;
     frame->height = config.height;
     check(av_frame_get_buffer(frame.get(), 0), "out of memory");
-    scaler.reset(sws_getContext(config.width, config.height, AV_PIX_FMT_RGB24, config.width, config.height, pixels,
-                                SWS_BICUBIC | SWS_ACCURATE_RND | SWS_BITEXACT, nullptr, nullptr, nullptr));
+    scaler = from_rgb(config.width, config.height, pixels);
     if (!scaler) fail("encode", "cannot convert RGB to {}", config.pixel_format);
   }
 
@@ -107,13 +123,8 @@ VideoWriter::~VideoWriter() = default;
 
 void VideoWriter::write(std::span<const std::uint8_t> rgb) {
   Impl& w = *impl_;
-  const std::size_t row = static_cast<std::size_t>(w.config.width) * 3;
-  if (rgb.size() != row * static_cast<std::size_t>(w.config.height))
-    fail("encode", "expected {} bytes a frame, got {}", row * static_cast<std::size_t>(w.config.height), rgb.size());
   w.check(av_frame_make_writable(w.frame.get()), "out of memory");
-  const std::uint8_t* planes[4] = {rgb.data(), nullptr, nullptr, nullptr};
-  const int strides[4] = {static_cast<int>(row), 0, 0, 0};
-  sws_scale(w.scaler.get(), planes, strides, 0, w.config.height, w.frame->data, w.frame->linesize);
+  fill(*w.frame, w.scaler.get(), rgb);
   w.frame->pts = w.next_pts++;
   w.frame->quality = w.codec->global_quality;
   w.send(w.frame.get());
@@ -127,36 +138,54 @@ void VideoWriter::finish() {
   w.check(avio_closep(&w.format->pb), "cannot be written");
 }
 
-std::string encode_png(std::span<const std::uint8_t> rgb, int height, int width) {
+namespace {
+
+// quantizer: of a codec that loses something; 0 for one that does not.
+std::string encode_image(AVCodecID id, AVPixelFormat pixels, int quantizer, std::span<const std::uint8_t> rgb,
+                         int height, int width) {
   ffmpeg::silence();
-  const auto check = [](int code) {
-    if (code < 0) fail<DataError>("encode", "cannot encode a PNG image ({})", ffmpeg::error_text(code));
+  const auto check = [id](int code) {
+    if (code < 0)
+      fail<DataError>("encode", "cannot make a {} image ({})", avcodec_get_name(id), ffmpeg::error_text(code));
   };
-  const std::size_t row = static_cast<std::size_t>(width) * 3;
-  if (width < 1 || height < 1 || rgb.size() != row * static_cast<std::size_t>(height))
-    fail("encode", "expected {} x {} x 3 bytes of an image, got {}", height, width, rgb.size());
-  const AVCodec* encoder = avcodec_find_encoder(AV_CODEC_ID_PNG);
-  if (encoder == nullptr) fail("encode", "this FFmpeg has no encoder png");
+  if (width < 1 || height < 1) fail("encode", "expected an image of at least one pixel, got {} x {}", height, width);
+  const AVCodec* encoder = avcodec_find_encoder(id);
+  if (encoder == nullptr) fail("encode", "this FFmpeg has no encoder {}", avcodec_get_name(id));
   const ffmpeg::Codec codec(avcodec_alloc_context3(encoder));
   const ffmpeg::Frame frame(av_frame_alloc());
   const ffmpeg::Packet packet(av_packet_alloc());
   if (!codec || !frame || !packet) throw std::bad_alloc();
   codec->width = frame->width = width;
   codec->height = frame->height = height;
-  codec->pix_fmt = AV_PIX_FMT_RGB24;
-  frame->format = AV_PIX_FMT_RGB24;
+  codec->pix_fmt = pixels;
   codec->time_base = {1, 1};
   codec->thread_count = 1;
   codec->flags |= AV_CODEC_FLAG_BITEXACT;
+  if (quantizer > 0) {
+    codec->color_range = AVCOL_RANGE_JPEG;
+    codec->flags |= AV_CODEC_FLAG_QSCALE;
+    codec->global_quality = frame->quality = quantizer * FF_QP2LAMBDA;
+  }
   check(avcodec_open2(codec.get(), encoder, nullptr));
+  frame->format = codec->pix_fmt;
   check(av_frame_get_buffer(frame.get(), 0));
-  for (int y = 0; y < height; ++y)
-    std::memcpy(frame->data[0] + static_cast<std::ptrdiff_t>(y) * frame->linesize[0],
-                rgb.data() + static_cast<std::size_t>(y) * row, row);
+  const ffmpeg::Scaler scaler = from_rgb(width, height, codec->pix_fmt);
+  if (!scaler) throw std::bad_alloc();
+  fill(*frame, scaler.get(), rgb);
   check(avcodec_send_frame(codec.get(), frame.get()));
   check(avcodec_send_frame(codec.get(), nullptr));
   check(avcodec_receive_packet(codec.get(), packet.get()));
   return {reinterpret_cast<const char*>(packet->data), static_cast<std::size_t>(packet->size)};
+}
+
+}  // namespace
+
+std::string encode_png(std::span<const std::uint8_t> rgb, int height, int width) {
+  return encode_image(AV_CODEC_ID_PNG, AV_PIX_FMT_RGB24, 0, rgb, height, width);
+}
+
+std::string encode_jpeg(std::span<const std::uint8_t> rgb, int height, int width, int quantizer) {
+  return encode_image(AV_CODEC_ID_MJPEG, AV_PIX_FMT_YUVJ444P, quantizer, rgb, height, width);
 }
 
 }  // namespace mcn

@@ -1,4 +1,4 @@
-// Writes small video files: the synthetic data set's, and those that tests decode again.
+// Writes small video files, the synthetic data set's and those that tests decode again; and pictures as JPEG.
 #pragma once
 
 #include <cstdint>
@@ -43,5 +43,9 @@ class VideoWriter {
 
 /// An RGB frame, height x width x 3 bytes, as the bytes of a PNG file. UsageError if this FFmpeg has no encoder for it.
 std::string encode_png(std::span<const std::uint8_t> rgb, int height, int width);
+
+/// One picture, height x width x 3 bytes of RGB, as a JPEG file of full chroma. quantizer: 2 (fine) to 31 (coarse). The
+/// bytes depend on nothing but the arguments. UsageError for another number of bytes.
+std::string encode_jpeg(std::span<const std::uint8_t> rgb, int height, int width, int quantizer);
 
 }  // namespace mcn

@@ -78,4 +78,8 @@ HostMemory host_memory(const std::string& root) {
   return memory;
 }
 
+std::size_t resident_memory(const std::string& root) {
+  return number_in(root + "/proc/self/status", "VmRSS:").value_or(0) * 1024;
+}
+
 }  // namespace mcn

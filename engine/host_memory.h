@@ -17,4 +17,7 @@ struct HostMemory {
 /// say.
 HostMemory host_memory(const std::string& root = {});
 
+/// Bytes of memory that this process holds now (resident set size); 0 if /proc does not say.
+std::size_t resident_memory(const std::string& root = {});
+
 }  // namespace mcn

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "engine/host_memory.h"
 #include "engine/range.h"
 #include "meta/train/settings.h"
 
@@ -241,9 +242,13 @@ IterationMetrics Trainer::step(const Batch& batch) {
   }
   metrics.query = branches(outputs.query);
   metrics.query_accuracies = accuracies(outputs.query);
+  metrics.embedding_std = embedding_std(outputs.query.z);
+  metrics.embedding_std_isotropic = 1 / std::sqrt(static_cast<double>(model_.feature_size()));
   if (!meta.support_losses.empty()) metrics.support_loss = meta.support_losses.front();
   metrics.query_loss = meta.query_loss;
   metrics.tape_bytes = meta.tape_bytes;
+  metrics.tensor_bytes = backend_.memory().peak;
+  metrics.resident_bytes = resident_memory();
   metrics.seconds = seconds_since(start);
   ++iteration_;
   return metrics;

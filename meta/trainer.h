@@ -88,12 +88,16 @@ struct IterationMetrics {
   double support_loss = 0, query_loss = 0;
   std::optional<Accuracies> support_accuracies;
   Accuracies query_accuracies;
+  /// embedding_std of Q's projections z, and what it is where they point everywhere alike.
+  double embedding_std = 0, embedding_std_isotropic = 0;
   double learning_rate = 0;
   double gradient_norm = 0;                   ///< of the outer gradient, before it is clipped
   std::optional<InnerStepMetrics> inner;      ///< method mcn
   std::optional<CurvatureMetrics> curvature;  ///< in the iterations that measure it
   std::vector<GroupUpdate> updates;
   std::size_t tape_bytes = 0;        ///< the most that inner steps' tapes held for their Hessian products
+  std::size_t resident_bytes = 0;    ///< of the host's memory that the process holds at its end; 0: not known
+  std::size_t tensor_bytes = 0;      ///< the most that tensors have held on the device until now
   double seconds = 0;                ///< of the whole iteration
   double wait_ms = 0;                ///< of it, spent waiting for the loader
   double decode_ms = 0;              ///< that loader threads spent on this batch, together

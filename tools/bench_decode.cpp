@@ -2,13 +2,11 @@
 #include <fmt/format.h>
 #include <malloc.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -17,6 +15,7 @@
 
 #include "data/augment.h"
 #include "data/video_pool.h"
+#include "engine/host_memory.h"
 #include "engine/random.h"
 #include "engine/tensor.h"
 #include "kernels/parallel.h"
@@ -116,9 +115,7 @@ class Holdings {
     at_.push_back(clips);
     // What malloc keeps of freed memory hangs on which thread freed what when; it is no leak, and would hide one.
     malloc_trim(0);
-    std::int64_t size = 0, resident = 0;
-    std::ifstream("/proc/self/statm") >> size >> resident;
-    rss_.push_back(resident * sysconf(_SC_PAGESIZE));
+    rss_.push_back(static_cast<std::int64_t>(resident_memory()));
     // The listing is one of them itself.
     const std::filesystem::directory_iterator open("/proc/self/fd");
     descriptors_.push_back(std::distance(open, std::filesystem::directory_iterator()) - 1);

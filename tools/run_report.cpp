@@ -13,18 +13,19 @@ namespace fs = std::filesystem;
 
 }  // namespace
 
-void write_page(const std::string& prefix, const std::string& path, std::span<const RunLog> runs) {
+void write_page(const std::string& prefix, const std::string& path, std::span<const RunLog> runs,
+                std::span<const RunPictures> pictures) {
   AtomicFile file(prefix, path);
-  file.write(report_page(runs));
+  file.write(report_page(runs, pictures));
   file.commit();
 }
 
-std::string write_run_report(const fs::path& folder) {
+std::string write_run_report(const fs::path& folder, const RunPictures& pictures) {
   try {
     const RunLog run = read_run(folder.string());
     if (run.empty()) return {};
     std::string path = (folder / "report.html").string();
-    write_page("report", path, std::span(&run, 1));
+    write_page("report", path, {&run, 1}, {&pictures, 1});
     return path;
   } catch (const std::exception& error) {
     fmt::print(stderr, "warning: there is no report: {}\n", error.what());

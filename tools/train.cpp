@@ -16,6 +16,7 @@
 #include "tools/interrupt.h"
 #include "tools/network.h"
 #include "tools/progress.h"
+#include "tools/run_pictures.h"
 #include "tools/run_report.h"
 #include "tools/train_forecast.h"
 #include "tools/train_options.h"
@@ -83,7 +84,7 @@ void begin(RunFolder& folder) {
 
 // Writes the page of the run so far, if one is wanted; its path, empty without it.
 std::string report(const TrainOptions& o, const RunFolder& folder) {
-  return o.report && folder.begun() ? write_run_report(folder.path()) : std::string();
+  return o.report != ReportContent::none && folder.begun() ? write_run_report(folder.path()) : std::string();
 }
 
 // What --evaluate-every asks for, at the start, every so many iterations and at the end.
@@ -157,6 +158,19 @@ std::optional<RunEvaluator> open_evaluator(const TrainOptions& o, const Dataset&
 std::string text_of_start(const Evaluations& evaluations) {
   const auto& start = evaluations.start();
   return start ? fmt::format("; {:.1f}% before training", 100 * start->knn) : "";
+}
+
+// Adds pictures to the page of a run that is complete. False if Ctrl-C stops it, which leaves the page without them.
+bool add_pictures(const TrainOptions& o, const Dataset& dataset, const Trainer& trainer, Backend& backend,
+                  const InterruptGuard& interrupt) {
+  try {
+    interrupt.throw_if_requested();
+    write_run_report(o.out, pictures_of_training(o, dataset, trainer, backend));
+    return true;
+  } catch (const Interrupted&) {
+    fmt::print(stderr, "stopped: the report has no pictures; mcn report {} makes them\n", o.out);
+    return false;
+  }
 }
 
 int train(CLI::App& command, TrainOptions& o) {
@@ -274,7 +288,10 @@ int train(CLI::App& command, TrainOptions& o) {
     fmt::print("alpha1 of each group: {}\n", text_of(rates));
   fmt::print("checkpoint {}{}\n", last, page.empty() ? "" : "; report " + page);
   fmt::print("next: mcn evaluate --data {} --checkpoint {}\n", o.dataset.root, last);
-  return ok;
+  // Last, so that Ctrl-C costs nothing but pictures.
+  std::fflush(stdout);
+  if (page.empty() || o.report != ReportContent::all) return ok;
+  return add_pictures(o, dataset, trainer, backend, interrupt) ? ok : interrupted;
 }
 
 }  // namespace

@@ -412,8 +412,11 @@ void add_train_options(CLI::App& command, TrainOptions& o) {
       .add_option("--evaluate-videos", o.evaluate_videos,
                   "training videos that an evaluation during training takes, of each class as many, a third as queries")
       ->check(positive_number());
-  add_choice<bool>(command, "--report", o.report, {{"no", false}, {"yes", true}},
-                   "whether the run's end, however it comes, writes report.html into the folder (see mcn report)");
+  add_choice<ReportContent>(
+      command, "--report", o.report,
+      {{"no", ReportContent::none}, {"curves", ReportContent::curves}, {"yes", ReportContent::all}},
+      "whether the run's end, however it comes, writes report.html into the folder (see mcn report); yes: after the "
+      "last iteration also with pictures of videos");
   command.add_flag("--tensorboard", o.tensorboard, "also write the figures as an event file for TensorBoard");
   command.add_flag("--cuda-graph", o.config.cuda_graph,
                    "put an iteration on the GPU as one CUDA graph: less launching, the same bits (cuda and simt)");
@@ -504,6 +507,18 @@ void resolve_train_options(CLI::App& command, TrainOptions& options, const RunFa
       set_option(command, name, std::to_string((2 * std::int64_t{pixels} * c.loader.augment.size + 112) / (2 * 112)));
   if (c.bank.kind == BankKind::memory && c.bank.size > facts.videos)
     set_option(command, "--bank-size", std::to_string(facts.videos));
+}
+
+TrainOptions saved_options(const std::string& folder, const std::string& data) {
+  CLI::App command;
+  TrainOptions options;
+  add_train_options(command, options);
+  // In the order that CLI11 takes: the last one first.
+  std::vector<std::string> arguments{folder, "--out", folder + "/config.toml", "--config"};
+  if (!data.empty()) arguments.insert(arguments.begin(), {data, "--data"});
+  command.parse(arguments);
+  complete_train_options(command, options);
+  return options;
 }
 
 std::string saved_settings(CLI::App& command) {

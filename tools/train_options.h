@@ -30,6 +30,9 @@ struct IterationsOrShare {
 /// "200" or "5%"; nothing for another text, a negative number or a share above 100%.
 std::optional<IterationsOrShare> parse_iterations_or_share(const std::string& text);
 
+/// What the page that a run leaves holds.
+enum class ReportContent : std::uint8_t { none, curves, all };
+
 struct TrainOptions {
   TrainConfig config;
   IterationsOrShare warmup{5, true}, first_order_for, evaluate_every_or_share;
@@ -43,7 +46,8 @@ struct TrainOptions {
   std::set<std::string> chosen;     ///< options of the command line
   std::optional<ProfileSteps> profile;
   bool dry_run = false, force = false;
-  bool report = true, tensorboard = false;
+  ReportContent report = ReportContent::all;
+  bool tensorboard = false;
 };
 
 /// What settings are chosen by.
@@ -68,6 +72,9 @@ std::string saved_settings(CLI::App& command);
 
 /// "lr 0.003, batch 48": what the command line, its file, the preset or resolve_train_options has set.
 std::string chosen_settings(const CLI::App& command);
+/// The options that a run's config.toml holds, for what is done with the run afterwards. data, if not empty: in the
+/// place of its --data. Errors as complete_train_options.
+TrainOptions saved_options(const std::string& folder, const std::string& data);
 
 /// A line for each setting that has no effect, or hardly the one that was meant, where the user chose it.
 std::vector<std::string> doubtful_settings(const CLI::App& command, const TrainOptions& options);

@@ -9,6 +9,7 @@
 
 #include "data/loader.h"
 #include "engine/tape.h"
+#include "meta/evaluate/measure.h"
 #include "meta/weights.h"
 
 namespace mcn {
@@ -86,10 +87,9 @@ std::vector<double> Predictions::hits() const {
 }
 
 std::vector<std::int64_t> Predictions::confusion() const {
-  std::vector<std::int64_t> counts(static_cast<std::size_t>(classes * classes));
-  for (std::int64_t i = 0; i < rows(); ++i)
-    ++counts[static_cast<std::size_t>(labels[static_cast<std::size_t>(i)] * classes + predicted(i))];
-  return counts;
+  std::vector<std::int64_t> answers;
+  for (std::int64_t i = 0; i < rows(); ++i) answers.push_back(predicted(i));
+  return confusion_counts(labels, answers, classes);
 }
 
 struct Finetuner::Impl {

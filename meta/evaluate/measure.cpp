@@ -60,4 +60,12 @@ Summary summarize(const Measure& measure, std::span<const std::int64_t> labels, 
   return summarize(of_class, seed);
 }
 
+std::vector<std::int64_t> confusion_counts(std::span<const std::int64_t> labels, std::span<const std::int64_t> answers,
+                                           std::int64_t classes) {
+  std::vector<std::int64_t> counts(static_cast<std::size_t>(classes * classes));
+  for (std::size_t i = 0; i < labels.size(); ++i)
+    ++counts.at(static_cast<std::size_t>(labels[i] * classes + answers[i]));
+  return counts;
+}
+
 }  // namespace mcn

@@ -30,4 +30,9 @@ Summary summarize(const Measure& measure, std::uint64_t seed);
 /// The same over the videos of one class alone; labels: one a test video.
 Summary summarize(const Measure& measure, std::span<const std::int64_t> labels, std::int64_t label, std::uint64_t seed);
 
+/// classes x classes counts; row: true class, column: answer. Labels and answers, one a video, are from 0 to classes
+/// - 1.
+std::vector<std::int64_t> confusion_counts(std::span<const std::int64_t> labels, std::span<const std::int64_t> answers,
+                                           std::int64_t classes);
+
 }  // namespace mcn

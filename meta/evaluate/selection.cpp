@@ -10,6 +10,31 @@
 #include "kernels/error.h"
 
 namespace mcn {
+namespace {
+
+// The numbers of each class's videos in an order by the seed, classes by their labels. A stream of its own for each:
+// which videos it gives does not depend on the others.
+std::vector<std::vector<std::size_t>> shuffled_classes(const Dataset& dataset, std::uint64_t seed) {
+  std::map<std::int64_t, std::vector<std::size_t>> videos_of;
+  for (std::size_t i = 0; i < dataset.videos.size(); ++i) videos_of[dataset.videos[i].label].push_back(i);
+  std::vector<std::vector<std::size_t>> classes;
+  for (auto& [label, videos] : videos_of) {
+    Philox draws(seed, hash_stream(label));
+    draws.shuffle(std::span<std::size_t>(videos));
+    classes.push_back(std::move(videos));
+  }
+  return classes;
+}
+
+Dataset only_videos(const Dataset& dataset, std::vector<std::size_t> chosen) {
+  std::ranges::sort(chosen);
+  Dataset result = dataset;
+  result.videos.clear();
+  for (const std::size_t i : chosen) result.videos.push_back(dataset.videos[i]);
+  return result;
+}
+
+}  // namespace
 
 void expect_same_classes(const Dataset& train, const Dataset& test) {
   for (std::size_t i = 0; i < std::min(train.classes.size(), test.classes.size()); ++i)
@@ -49,21 +74,22 @@ Dataset only_classes(const Dataset& dataset, std::span<const std::int64_t> class
 
 Dataset some_of_each_class(const Dataset& dataset, std::int64_t k, std::uint64_t seed) {
   if (k < 1) fail("evaluate", "expected at least 1 video of each class, got {}", k);
-  std::map<std::int64_t, std::vector<std::size_t>> videos_of;
-  for (std::size_t i = 0; i < dataset.videos.size(); ++i) videos_of[dataset.videos[i].label].push_back(i);
   std::vector<std::size_t> chosen;
-  for (auto& [label, videos] : videos_of) {
-    // A stream of its own for each class: which videos it gives does not depend on the others.
-    Philox draws(seed, hash_stream(label));
-    draws.shuffle(std::span<std::size_t>(videos));
-    videos.resize(std::min(videos.size(), static_cast<std::size_t>(k)));
-    chosen.insert(chosen.end(), videos.begin(), videos.end());
-  }
-  std::ranges::sort(chosen);
-  Dataset result = dataset;
-  result.videos.clear();
-  for (const std::size_t i : chosen) result.videos.push_back(dataset.videos[i]);
-  return result;
+  for (const std::vector<std::size_t>& videos : shuffled_classes(dataset, seed))
+    chosen.insert(chosen.end(), videos.begin(),
+                  videos.begin() + static_cast<std::ptrdiff_t>(std::min(videos.size(), static_cast<std::size_t>(k))));
+  return only_videos(dataset, std::move(chosen));
+}
+
+Dataset evenly_over_classes(const Dataset& dataset, std::int64_t most, std::uint64_t seed) {
+  if (most < 1) fail("evaluate", "expected at least 1 video, got {}", most);
+  const std::size_t count = std::min(dataset.videos.size(), static_cast<std::size_t>(most));
+  const auto classes = shuffled_classes(dataset, seed);
+  std::vector<std::size_t> chosen;
+  for (std::size_t round = 0; chosen.size() < count; ++round)
+    for (const std::vector<std::size_t>& videos : classes)
+      if (round < videos.size() && chosen.size() < count) chosen.push_back(videos[round]);
+  return only_videos(dataset, std::move(chosen));
 }
 
 HeldOut hold_out(const Dataset& dataset, double percent, std::uint64_t seed) {

@@ -29,4 +29,8 @@ struct HeldOut {
 };
 HeldOut hold_out(const Dataset& dataset, double percent, std::uint64_t seed);
 
+/// At most `most` videos, of each class as many as of any other that has them, drawn by the seed, in the data set's
+/// order; of fewer than one a class, the classes with the smallest numbers. UsageError unless `most` is positive.
+Dataset evenly_over_classes(const Dataset& dataset, std::int64_t most, std::uint64_t seed);
+
 }  // namespace mcn

@@ -48,6 +48,22 @@ Accuracies accuracies(const ObjectiveParts& parts) {
   return result;
 }
 
+double embedding_std(const Tensor& z) {
+  const std::vector<double> values = z.to_doubles();
+  const auto rows = static_cast<std::size_t>(z.shape()[0]), features = static_cast<std::size_t>(z.shape()[1]);
+  double sum = 0;
+  for (std::size_t f = 0; f < features; ++f) {
+    double mean = 0, variance = 0;
+    for (std::size_t i = 0; i < rows; ++i) mean += values[i * features + f] / static_cast<double>(rows);
+    for (std::size_t i = 0; i < rows; ++i) {
+      const double difference = values[i * features + f] - mean;
+      variance += difference * difference / static_cast<double>(rows);
+    }
+    sum += std::sqrt(variance);
+  }
+  return sum / static_cast<double>(features);
+}
+
 std::string parameter_group(const std::string& name) {
   const std::string first = name.substr(0, name.find('.'));
   return first == "stem" || first.starts_with("layer") ? first : "heads";

@@ -24,6 +24,11 @@ struct Accuracies {
 /// Reads z and logits: waits for the device.
 Accuracies accuracies(const ObjectiveParts& parts);
 
+/// Against collapse (Chen and He, "Exploring simple Siamese representation learning", CVPR 2021): the standard
+/// deviation of each feature over all rows of z, which have length 1, averaged over the features. 0 where all rows are
+/// equal; at most 1 / sqrt(features), which rows that point everywhere alike come to. Waits for the device.
+double embedding_std(const Tensor& z);
+
 /// How far an update moved a group of parameters: |update| / |weights before it|.
 struct GroupUpdate {
   std::string group;

@@ -12,6 +12,7 @@
 
 #include "kernels/error.h"
 #include "meta/train/report_charts.h"
+#include "meta/train/report_pictures.h"
 #include "meta/train/report_results.h"
 
 namespace mcn {
@@ -115,30 +116,58 @@ std::string settings_section(std::span<const RunLog> runs, const std::vector<std
   return html + fmt::format("<details><summary>All settings</summary>{}</details></div>\n", all);
 }
 
-std::string notes(std::span<const RunLog> runs, const std::vector<std::string>& names) {
+std::string notes(std::span<const RunLog> runs, std::span<const RunPictures> pictures,
+                  const std::vector<std::string>& names) {
   std::string items;
-  for (std::size_t r = 0; r < runs.size(); ++r)
-    for (const std::string& problem : runs[r].problems)
-      items += fmt::format("<li>{}: {}</li>\n", html_text(names[r]), html_text(problem));
+  const auto add = [&](std::size_t run, const std::string& problem) {
+    items += fmt::format("<li>{}: {}</li>\n", html_text(names[run]), html_text(problem));
+  };
+  for (std::size_t r = 0; r < runs.size(); ++r) {
+    for (const std::string& problem : runs[r].problems) add(r, problem);
+    if (r < pictures.size())
+      for (const std::string& problem : pictures[r].problems) add(r, problem);
+  }
   return items.empty()
              ? items
              : fmt::format("<div class=\"card notes\" role=\"note\"><strong>To know</strong><ul>\n{}</ul></div>\n",
                            items);
 }
 
-// Shown by the script, which they need. Several runs can be left out of the charts one by one.
-std::string controls(std::span<const RunLog> runs, const std::vector<std::string>& names) {
-  std::string boxes;
+// Those of the charts are shown by the script, which they need. Several runs can be left out of the charts one by one.
+std::string controls(std::span<const RunLog> runs, const std::vector<std::string>& names, bool charts, bool strips) {
+  if (!charts && !strips) return {};
+  std::string boxes, html = "<div class=\"controls\">";
   for (std::size_t r = 0; names.size() > 1 && r < names.size(); ++r)
     boxes += fmt::format("<label style=\"color:var(--c{})\"{}><input type=\"checkbox\" checked>{}</label>\n", r % 8,
                          runs[r].curves.empty() ? " hidden" : "", html_text(names[r]));
-  return fmt::format(
-      "<div class=\"controls\" hidden><label for=\"smoothing\">Smoothing <input id=\"smoothing\" type=\"range\" "
-      "min=\"0\" max=\"0.98\" step=\"0.02\" value=\"0.8\"><output id=\"smoothing-value\" "
-      "for=\"smoothing\">0.80</output></label>\n{}</div>\n<noscript><p class=\"soft\">The curves need JavaScript; "
-      "their values are "
-      "in the tables.</p></noscript>\n",
-      boxes);
+  if (charts)
+    html += fmt::format(
+        "<span class=\"of-charts\" hidden><label for=\"smoothing\">Smoothing <input id=\"smoothing\" type=\"range\" "
+        "min=\"0\" max=\"0.98\" step=\"0.02\" value=\"0.8\"><output id=\"smoothing-value\" "
+        "for=\"smoothing\">0.80</output></label>\n{}</span>",
+        boxes);
+  if (strips) html += "<label><input id=\"animate\" type=\"checkbox\" checked>Animate videos</label>";
+  html += "</div>\n";
+  if (charts)
+    html += "<noscript><p class=\"soft\">The curves need JavaScript; their values are in the tables.</p></noscript>\n";
+  return html;
+}
+
+// Gives every section's heading an address, and puts a list of links to them before all.
+std::string with_contents(const std::string& body) {
+  static constexpr std::string_view open = "<h2>", close = "</h2>";
+  std::string html, links;
+  std::size_t at = 0;
+  for (int i = 0;; ++i) {
+    const std::size_t start = body.find(open, at), end = body.find(close, start);
+    html += body.substr(at, start - at);
+    if (start == std::string::npos) break;
+    const std::string title = body.substr(start + open.size(), end - start - open.size());
+    html += fmt::format("<h2 id=\"section-{}\">{}", i, title);
+    links += fmt::format("<li><a href=\"#section-{}\">{}</a></li>", i, title);
+    at = end;
+  }
+  return fmt::format("<nav aria-label=\"Sections\"><ul>{}</ul></nav>\n{}", links, html);
 }
 
 // The template with each {{name}} replaced once, in its order: a text that holds such a name stays as it is.
@@ -182,7 +211,7 @@ std::string html_text(const std::string& text) {
   return html;
 }
 
-std::string report_page(std::span<const RunLog> runs) {
+std::string report_page(std::span<const RunLog> runs, std::span<const RunPictures> pictures) {
   if (runs.empty()) fail("report", "expected a run, got none");
   const std::vector<std::string> names = names_of(runs);
   json data = json::array();
@@ -191,10 +220,12 @@ std::string report_page(std::span<const RunLog> runs) {
   for (std::size_t r = 0; r < runs.size(); ++r) results += results_section(runs[r], names[r], data);
 
   const std::string title = runs.size() == 1 ? "Run " + names[0] : fmt::format("{} runs", runs.size());
-  std::string body = fmt::format("<header><h1>{}</h1></header>\n<main>\n{}", html_text(title), notes(runs, names));
-  body += summary_table(runs, names);
-  if (!data.empty()) body += controls(runs, names);
-  body += sections + results + settings_section(runs, names) + "</main>\n";
+  const bool strips = std::ranges::any_of(pictures, [](const RunPictures& p) { return !p.empty(); });
+  const std::string body =
+      fmt::format("<header><h1>{}</h1></header>\n{}<main>\n{}", html_text(title), notes(runs, pictures, names),
+                  with_contents(summary_table(runs, names) + controls(runs, names, !data.empty(), strips) + sections +
+                                results + pictures_sections(pictures, names) + settings_section(runs, names))) +
+      "</main>\n";
   // Nothing in the numbers' texts can end their element.
   std::string numbers_text = data.dump(-1, ' ', false, json::error_handler_t::replace), safe;
   for (const char c : numbers_text) {

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "meta/train/run_log.h"
+#include "meta/train/run_pictures.h"
 
 namespace mcn {
 
@@ -12,7 +13,7 @@ namespace mcn {
 std::string html_text(const std::string& text);
 
 /// The page, of runs in the order given; each needs a folder, and is known on the page by as much of its path's end as
-/// tells it from the others. UsageError without a run.
-std::string report_page(std::span<const RunLog> runs);
+/// tells it from the others. pictures: of as many of the runs, from the first. UsageError without a run.
+std::string report_page(std::span<const RunLog> runs, std::span<const RunPictures> pictures = {});
 
 }  // namespace mcn

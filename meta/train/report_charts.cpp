@@ -36,6 +36,7 @@ struct ChartSpec {
   bool percent = false;
   int log = 0;         ///< the axis is logarithmic if the highest value is more than so many times the lowest; 0: never
   bool exact = false;  ///< never smoothed
+  bool zero = false;   ///< the axis begins at 0
 };
 
 std::vector<ChartSpec> known_charts() {
@@ -63,6 +64,15 @@ std::vector<ChartSpec> known_charts() {
        {{"chance", 0, "evaluation.knn.chance"}},
        true,
        0,
+       true},
+      {"Accuracy",
+       "Embedding deviation",
+       "mean standard deviation of z's features over a batch; 0: all videos have one embedding, it has collapsed",
+       {{"embedding_std", "deviation"}},
+       {{"isotropic", 0, "embedding_std_isotropic"}},
+       false,
+       0,
+       false,
        true},
       {"Losses",
        "Loss",
@@ -129,12 +139,21 @@ std::vector<ChartSpec> known_charts() {
        {},
        false,
        wide},
+      {"Throughput",
+       "Memory",
+       "MiB: what the process holds, and the most that its tensors have held",
+       {{"resident_mib", "process"}, {"tensors_mib", "tensors, peak"}},
+       {},
+       false,
+       0,
+       true},
   };
 }
 
 // Those of the known keys that no chart shows: they repeat another one, or are a number of the summary.
 bool is_left_out(const std::string& key) {
   static const std::set<std::string> keys{"top1_chance",
+                                          "embedding_std_isotropic",
                                           "order",
                                           "wait_seconds",
                                           "decode_seconds",
@@ -262,6 +281,7 @@ void add_chart(const ChartSpec& chart, std::span<const RunLog> runs, const std::
                   {"percent", chart.percent},
                   {"log", chart.log},
                   {"exact", chart.exact},
+                  {"zero", chart.zero},
                   {"levels", levels_of(chart, runs)},
                   {"series", series}});
 }

@@ -1,4 +1,4 @@
-// Tables of evaluations, and the confusion matrix.
+// Tables of evaluations, and what fine-tuning left.
 #include "meta/train/report_results.h"
 
 #include <fmt/format.h>
@@ -9,13 +9,12 @@
 
 #include "meta/train/report.h"
 #include "meta/train/report_charts.h"
+#include "meta/train/report_matrix.h"
 
 namespace mcn {
 namespace {
 
 using nlohmann::json;
-
-constexpr std::size_t most_classes_of_a_matrix = 60, pairs_listed = 20;
 
 // A number of an object; NaN where there is none.
 double number(const json& object, const std::string& key) {
@@ -84,51 +83,6 @@ std::vector<std::vector<double>> matrix_of(const json& rows, std::size_t classes
   return matrix;
 }
 
-std::string matrix_html(const std::vector<std::vector<double>>& matrix, const std::vector<std::string>& classes) {
-  std::string head, body;
-  for (std::size_t c = 0; c < classes.size(); ++c)
-    head += fmt::format("<th scope=\"col\" title=\"{}\">{}</th>", html_text(classes[c]), c + 1);
-  for (std::size_t c = 0; c < classes.size(); ++c) {
-    double total = 0;
-    for (const double count : matrix[c]) total += count;
-    body += fmt::format("<tr><th scope=\"row\">{} {}</th>", c + 1, html_text(classes[c]));
-    for (std::size_t p = 0; p < classes.size(); ++p) {
-      const double count = matrix[c][p];
-      body += count == 0 ? "<td></td>"
-                         : fmt::format("<td class=\"{}\" style=\"--share:{:.2f}\" title=\"{} as {}\">{:.0f}</td>",
-                                       c == p ? "right" : "wrong", 0.1 + 0.7 * count / std::max(total, 1.0),
-                                       html_text(classes[c]), html_text(classes[p]), count);
-    }
-    body += "</tr>\n";
-  }
-  return fmt::format(
-      "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Confusion matrix\"><table "
-      "class=\"matrix\"><thead><tr>"
-      "<th>class \\ predicted as</th>{}</tr></thead><tbody>\n{}</tbody></table></div>\n",
-      head, body);
-}
-
-std::string confusions_html(const std::vector<std::vector<double>>& matrix, const std::vector<std::string>& classes) {
-  struct Pair {
-    double count;
-    std::size_t of, as;
-  };
-  std::vector<Pair> pairs;
-  for (std::size_t c = 0; c < matrix.size(); ++c)
-    for (std::size_t p = 0; p < matrix.size(); ++p)
-      if (c != p && matrix[c][p] > 0) pairs.push_back({matrix[c][p], c, p});
-  std::ranges::stable_sort(pairs, std::ranges::greater{}, &Pair::count);
-  pairs.resize(std::min(pairs.size(), pairs_listed));
-  std::string rows;
-  for (const Pair& pair : pairs)
-    rows += fmt::format("<tr><td>{}</td><td>{}</td><td>{:.0f}</td></tr>\n", html_text(classes[pair.of]),
-                        html_text(classes[pair.as]), pair.count);
-  return fmt::format(
-      "<p class=\"soft\">The most frequent mistakes:</p><div class=\"scroll\"><table><thead><tr><th>class</th>"
-      "<th>predicted as</th><th>videos</th></tr></thead><tbody>\n{}</tbody></table></div>\n",
-      rows);
-}
-
 // Accuracy over epochs.
 std::string epochs_html(const json& epochs, json& charts) {
   json series = json::array();
@@ -169,9 +123,7 @@ std::string finetuning_html(const json& result, json& charts) {
     classes.push_back(name.is_string() ? name.get<std::string>() : name.dump());
   const auto matrix = matrix_of(part(result, "confusion"), classes.size());
   if (matrix.empty()) return html;
-  html += "<h3>Confusion</h3>";
-  return html +
-         (classes.size() <= most_classes_of_a_matrix ? matrix_html(matrix, classes) : confusions_html(matrix, classes));
+  return html + "<h3>Confusion</h3>" + confusion_html(matrix, classes);
 }
 
 }  // namespace

@@ -30,6 +30,9 @@ nlohmann::json to_json(const IterationMetrics& m, std::int64_t videos, std::int6
                       {"meta_query", m.query.meta},
                       {"learning_rate", m.learning_rate},
                       {"gradient_norm", m.gradient_norm},
+                      {"embedding_std", m.embedding_std},
+                      {"embedding_std_isotropic", m.embedding_std_isotropic},
+                      {"tensors_mib", static_cast<double>(m.tensor_bytes) / (1 << 20)},
                       {"seconds", m.seconds},
                       {"wait_seconds", 1e-3 * m.wait_ms},
                       {"waited_share", 1e-3 * m.wait_ms / m.seconds},
@@ -45,6 +48,7 @@ nlohmann::json to_json(const IterationMetrics& m, std::int64_t videos, std::int6
   };
   put("query", m.query_accuracies);
   if (m.support_accuracies) put("support", *m.support_accuracies);
+  if (m.resident_bytes > 0) json["resident_mib"] = static_cast<double>(m.resident_bytes) / (1 << 20);
   for (const GroupUpdate& u : m.updates) json["update_ratio"][u.group] = u.ratio;
   if (m.inner) {
     json["inner_lr"] = m.inner->inner_lr;

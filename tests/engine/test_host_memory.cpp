@@ -67,4 +67,12 @@ TEST_CASE("a machine that does not say how much memory it has is an error") {
   CHECK(host_memory().total >= host_memory().available);
 }
 
+TEST_CASE("what the process holds is what the kernel says of it") {
+  const Machine machine;
+  CHECK(resident_memory(machine.folder.file("")) == 0);
+  machine.put("proc/self/status", "Name:\tVmRSS: x\nVmHWM:\t    9000 kB\nVmRSS:\t    2048 kB\nThreads:\t1\n");
+  CHECK(resident_memory(machine.folder.file("")) == 2 * mib);
+  CHECK(resident_memory() > mib);
+}
+
 }  // namespace mcn

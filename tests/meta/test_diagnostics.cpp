@@ -39,6 +39,14 @@ TEST_CASE("features that have collapsed, and those that are not finite, hit noth
   }
 }
 
+TEST_CASE("embeddings spread over all directions deviate by 1 / sqrt(features), collapsed ones not at all") {
+  // The first feature is 1, 0, -1, .6 with mean .15, the second 0, 1, 0, .8 with mean .45. By numpy: std(0).mean().
+  CHECK(std::abs(embedding_std(tensor({4, 2}, {1, 0, 0, 1, -1, 0, .6, .8})) - 0.6044238188115916) <= 1e-12);
+  CHECK(std::abs(embedding_std(tensor({4, 2}, {1, 0, 0, 1, -1, 0, 0, -1})) - 1 / std::sqrt(2.0)) <= 1e-12);
+  CHECK(embedding_std(tensor({3, 2}, {.6, .8, .6, .8, .6, .8})) <= 1e-12);
+  CHECK(std::isnan(embedding_std(tensor({2, 2}, {1, 0, std::nan(""), 0}))));
+}
+
 TEST_CASE("an update is measured against the weights of its group") {
   CHECK(parameter_group("stem.0.weight") == "stem");
   CHECK(parameter_group("layer3.0.conv1.0.1.bias") == "layer3");

@@ -332,4 +332,28 @@ TEST_CASE("labels per class: so many of each, by the seed, whatever other classe
   CHECK_THROWS_AS(some_of_each_class(train, 0, 1), UsageError);
 }
 
+TEST_CASE("videos drawn evenly over classes: as many of each as it has, up to what is left") {
+  std::vector<std::int64_t> labels;
+  for (int i = 0; i < 30; ++i) labels.push_back(i < 2 ? 0 : 1 + i % 2);  // 2, 14 and 14 videos
+  const Dataset all = labelled({"a", "b", "c"}, labels);
+  const auto counts = [](const Dataset& dataset) {
+    std::vector<std::ptrdiff_t> result;
+    for (int label = 0; label < 3; ++label)
+      result.push_back(std::ranges::count(dataset.videos, label, &VideoEntry::label));
+    return result;
+  };
+  const Dataset nine = evenly_over_classes(all, 9, 1);
+  CHECK(counts(nine) == std::vector<std::ptrdiff_t>{2, 4, 3});
+  CHECK(counts(evenly_over_classes(all, 2, 1)) == std::vector<std::ptrdiff_t>{1, 1, 0});
+  CHECK(names_of(evenly_over_classes(all, 9, 1)) == names_of(nine));
+  CHECK(names_of(evenly_over_classes(all, 9, 2)) != names_of(nine));
+  CHECK(names_of(evenly_over_classes(all, 99, 1)) == names_of(all));
+  CHECK_THROWS_AS(evenly_over_classes(all, 0, 1), UsageError);
+}
+
+TEST_CASE("confusion: rows are true classes, columns what was answered") {
+  const std::vector<std::int64_t> labels{0, 0, 2, 2, 2, 1}, answers{0, 1, 2, 0, 2, 1};
+  CHECK(confusion_counts(labels, answers, 3) == std::vector<std::int64_t>{1, 1, 0, 0, 1, 0, 1, 0, 2});
+}
+
 }  // namespace mcn

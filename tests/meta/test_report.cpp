@@ -4,6 +4,8 @@
 
 #include "kernels/error.h"
 #include "meta/train/report.h"
+#include "meta/train/report_matrix.h"
+#include "meta/train/report_pictures.h"
 #include "tests/catch.h"
 #include "tests/temporary_folder.h"
 
@@ -183,6 +185,84 @@ TEST_CASE("results of evaluations are tables, and what has another form is said"
   }
   result["confusion"][3][4] = 9;
   CHECK(has(report_page(std::span(&run, 1)), "<td>class 3</td><td>class 4</td><td>9</td>"));
+}
+
+TEST_CASE("bytes as base64, by the vectors of RFC 4648") {
+  CHECK(base64("").empty());
+  CHECK(base64("f") == "Zg==");
+  CHECK(base64("fo") == "Zm8=");
+  CHECK(base64("foo") == "Zm9v");
+  CHECK(base64("foob") == "Zm9vYg==");
+  CHECK(base64("fooba") == "Zm9vYmE=");
+  CHECK(base64("foobar") == "Zm9vYmFy");
+  CHECK(base64("\xFB\xFF") == "+/8=");
+}
+
+TEST_CASE("pictures of a run are animations with words beside their colors") {
+  const std::string evil = "<b>&evil";
+  const Strip strip{"foo", 3, 8, 16};
+  RunPictures pictures;
+  pictures.views = {{evil, strip, strip, strip}};
+  pictures.residual = true;
+  pictures.classes = {"walk", evil};
+  pictures.gallery = {{{"q.mp4", 0, 1, strip}, {{"n.mp4", 0, 0.875, strip}, {evil, 1, 0.5, {}}}}};
+  pictures.confusion = {3, 1, 0, 2};
+  pictures.map = {{"q.mp4", 0, 0, {-1, 0}}, {evil, 1, 0, {1, 0.5}}};
+  pictures.variance = {0.5, 0.25};
+  pictures.train_videos = 40;
+  pictures.test_videos = 6;
+  pictures.nearest_right = 4;
+  pictures.neighbors = 20;
+  pictures.chance = 0.125;
+  pictures.clips = 3;
+  pictures.problems = {"no " + evil};
+  std::vector<RunLog> runs(2);
+  runs[0].folder = "one";
+  runs[1].folder = "two";
+  runs[0].curves["loss_query"] = {{0, 1}, {2, 1}};
+  const std::string page = report_page(runs, std::span(&pictures, 1));
+  CHECK_FALSE(has(page, "<b>&evil"));
+  CHECK(has(page, "one: no &lt;b&gt;&amp;evil"));
+  // Three of the views, the query, and one of its neighbors: the other cannot be read.
+  CHECK(count(page, "src=\"data:image/jpeg;base64,Zm9v\"") == 5);
+  CHECK(has(page, "--n:3;--w:16;--h:8\"><img alt=\"query q.mp4\" width=\"16\" height=\"24\""));
+  CHECK(has(page, "cannot be read"));
+  CHECK(has(page, "view 2, differences"));
+  CHECK(has(page, "<b>✓ right</b><span title=\"walk\">walk</span><small>0.875</small>"));
+  CHECK(has(page, "<b>✗ wrong</b><span title=\"&lt;b&gt;&amp;evil\">&lt;b&gt;&amp;evil</span><small>0.500</small>"));
+  CHECK(has(page, "for 1 of these 1, and for 4 of all 6 test videos."));
+  CHECK(has(page, "6 test videos: 83.3% are right, and 12.5% would be by chance. These are samples, with 3 clips"));
+  CHECK(has(page, "title=\"walk as &lt;b&gt;&amp;evil\">1</td>"));
+  CHECK(has(page, "<td class=\"recall\">75%</td>"));
+  CHECK(has(page, "50.0% and 25.0% of the variance"));
+  CHECK(has(page, "<title>walk; q.mp4; k-NN: walk</title>"));
+  CHECK(has(page, "class=\"miss\""));
+  CHECK(has(page, "<td>walk (wrong)</td><td>1.000</td><td>0.500</td>"));
+  // Two videos 2 apart in 612 points, the middle in the middle; up is up.
+  CHECK(has(page, "translate(14.0 296.5)"));
+  CHECK(has(page, "translate(626.0 143.5)"));
+  for (const char* title : {"What the network sees", "Nearest neighbors", "Confusion of the k-NN"})
+    CHECK(count(page, std::string(title) + "</") == 2);  // the heading, and the link to it
+  CHECK(count(page, "<h3>one</h3>") == 4);
+  CHECK(count(page, "<h3>two</h3>") == 0);
+  CHECK(count(report_page(std::span(runs).first(1), std::span(&pictures, 1)), "<h3>one</h3>") == 0);
+  CHECK(has(page, "id=\"animate\""));
+  CHECK_FALSE(has(report_page(runs), "id=\"animate\""));
+}
+
+TEST_CASE("a confusion matrix of 51 classes is a table, with the most frequent mistakes below") {
+  std::vector<std::string> classes;
+  std::vector<std::vector<double>> matrix(51, std::vector<double>(51));
+  for (int c = 0; c < 51; ++c) classes.push_back(fmt::format("class {}", c));
+  matrix[50][49] = 7;
+  matrix[1][2] = 2;
+  const std::string html = confusion_html(matrix, classes);
+  CHECK(count(html, "<tr>") == 1 + 51 + 1 + 2);
+  CHECK(has(html, "class=\"matrix many\""));
+  const std::size_t first = html.find("<td>class 50</td><td>class 49</td><td>7</td>");
+  REQUIRE(first != std::string::npos);
+  CHECK(first < html.find("<td>class 1</td><td>class 2</td><td>2</td>"));
+  CHECK(count(confusion_html({{1, 0}, {0, 1}}, {"a", "b"}), "most frequent") == 0);
 }
 
 }  // namespace mcn

@@ -2,6 +2,7 @@
 // metrics say of the loader.
 #include <sys/stat.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "data/loader.h"
@@ -66,11 +67,18 @@ struct Set {
   [[nodiscard]] Arguments train(const Arguments& given = {}) const {
     fs::remove_all(run);
     Arguments all = Arguments{"train", "--data", root, "--out", run} + given;
-    const std::vector<std::pair<const char*, const char*>> defaults{
-        {"--method", "contrastive"}, {"--batch", "4"},           {"--width", "0.05"},
-        {"--frames", "2"},           {"--size", "16"},           {"--index-cache", ""},
-        {"--resize-height", "20"},   {"--resize-width", "24"},   {"--iterations", "7"},
-        {"--loader-threads", "2"},   {"--checkpoint-every", "1"}};
+    const std::vector<std::pair<const char*, const char*>> defaults{{"--method", "contrastive"},
+                                                                    {"--batch", "4"},
+                                                                    {"--width", "0.05"},
+                                                                    {"--frames", "2"},
+                                                                    {"--size", "16"},
+                                                                    {"--index-cache", ""},
+                                                                    {"--resize-height", "20"},
+                                                                    {"--resize-width", "24"},
+                                                                    {"--iterations", "7"},
+                                                                    {"--loader-threads", "2"},
+                                                                    {"--checkpoint-every", "1"},
+                                                                    {"--report", "curves"}};
     for (const auto& [name, value] : defaults)
       if (std::ranges::find(given, name) == given.end()) all = std::move(all) + Arguments{name, value};
     return all;
@@ -137,6 +145,11 @@ TEST_CASE("the metrics say how the loader is doing, in every line") {
     CHECK(line.at("time").get<std::string>().size() == std::string("2026-11-28T12:34:56Z").size());
     CHECK(line.at("ring_ready").get<double>() <= 3);
     CHECK(line.at("bad_videos") == 0);
+    CHECK(line.at("tensors_mib").get<double>() > 0);
+    CHECK(line.at("resident_mib").get<double>() > line.at("tensors_mib").get<double>());
+    CHECK(line.at("embedding_std_isotropic").get<double>() == Catch::Approx(1 / std::sqrt(128.0)));
+    CHECK(line.at("embedding_std").get<double>() > 0);
+    CHECK(line.at("embedding_std").get<double>() <= line.at("embedding_std_isotropic").get<double>());
   }
   CHECK(test::read_file(set.run + "/bad_videos.jsonl").empty());
 }

@@ -75,6 +75,8 @@ TEST_CASE("an NVTX profiler sees a training run's ranges nested as documented") 
                                          "1",
                                          "--iterations",
                                          "3",
+                                         "--report",
+                                         "curves",
                                          "--inner-steps",
                                          "2",
                                          "--bank",

@@ -1,7 +1,9 @@
 // `mcn report` and what `mcn train` leaves to look at: report.html and event files.
+#include <csignal>
 #include <filesystem>
 
 #include "tests/catch.h"
+#include "tests/tools/held_file.h"
 #include "tests/tools/run_command.h"
 
 namespace mcn {
@@ -22,6 +24,32 @@ std::vector<std::string> event_files(const std::string& folder) {
   for (const auto& entry : fs::directory_iterator(folder))
     if (entry.path().filename().string().starts_with("events.out.tfevents.")) paths.push_back(entry.path().string());
   return paths;
+}
+
+// Six videos of two classes, two of them for testing.
+void make_videos(const std::string& data) {
+  REQUIRE(mcn_command({"synth", "--out", data, "--classes", "2", "--train", "4", "--test", "2", "--frames", "8",
+                       "--height", "32", "--width", "32"})
+              .exit_code == 0);
+}
+
+// more: the number of iterations, then other options.
+std::vector<std::string> training(const std::string& data, const std::string& run,
+                                  const std::vector<std::string>& more) {
+  std::vector<std::string> arguments{"train",       "--data",         data,   "--out",    run,    "--arch",
+                                     "r2plus1d_10", "--width",        "0.07", "--size",   "16",   "--batch",
+                                     "4",           "--frames",       "4",    "--stride", "1",    "--resize-height",
+                                     "18",          "--resize-width", "24",   "--bank",   "none", "--iterations"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
+}
+
+constexpr const char* jpeg = "src=\"data:image/jpeg;base64,";
+
+std::size_t count(const std::string& text, const std::string& part) {
+  std::size_t n = 0;
+  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++n;
+  return n;
 }
 
 }  // namespace
@@ -61,16 +89,9 @@ TEST_CASE("report shows several runs, says what is wrong, and fails if nothing c
 TEST_CASE("train writes a report and event files, and a later run does not mix them up") {
   const test::TemporaryFolder folder;
   const std::string data = folder.file("data"), run = folder.file("run");
-  REQUIRE(mcn_command({"synth", "--out", data, "--classes", "2", "--train", "4", "--test", "1", "--frames", "8",
-                       "--height", "32", "--width", "32"})
-              .exit_code == 0);
+  make_videos(data);
   const auto train = [&](const std::vector<std::string>& more) {
-    std::vector<std::string> arguments{"train",       "--data",         data,   "--out",    run,    "--arch",
-                                       "r2plus1d_10", "--width",        "0.07", "--size",   "16",   "--batch",
-                                       "4",           "--frames",       "4",    "--stride", "1",    "--resize-height",
-                                       "18",          "--resize-width", "24",   "--bank",   "none", "--iterations"};
-    arguments.insert(arguments.end(), more.begin(), more.end());
-    const auto result = mcn_command(arguments);
+    const auto result = mcn_command(training(data, run, more));
     INFO(result.err);
     REQUIRE(result.exit_code == 0);
   };
@@ -99,6 +120,100 @@ TEST_CASE("train writes a report and event files, and a later run does not mix t
   fs::remove(run + "/report.html");
   fs::create_directory(run + "/report.html");
   train({"2", "--resume", run + "/last.safetensors"});
+}
+
+TEST_CASE("a report has pictures, and says what is missing of them and why") {
+  const test::TemporaryFolder folder;
+  const std::string data = folder.file("data"), run = folder.file("run"), page = folder.file("page.html");
+  make_videos(data);
+  const auto report = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments{"report", run, "--out", page};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const auto result = mcn_command(arguments);
+    INFO(result.err);
+    REQUIRE(result.exit_code == 0);
+    return result;
+  };
+  // Four training videos in three strips each, and two test videos with their four neighbors.
+  constexpr std::size_t views = 4 * 3, gallery = 2 * 5;
+  const auto trained = mcn_command(training(data, run, {"1", "--report", "curves"}));
+  REQUIRE(trained.exit_code == 0);
+  CHECK_FALSE(has(trained.err, "pictures"));
+  CHECK(count(read_file(run + "/report.html"), jpeg) == 0);
+  REQUIRE(mcn_command(training(data, run, {"3", "--seed", "1"})).exit_code == 0);
+  CHECK(count(read_file(run + "/report.html"), jpeg) == views + gallery);
+
+  CHECK(report({}).err.find("missing") == std::string::npos);
+  const std::string whole = read_file(page);
+  CHECK(count(whole, jpeg) == views + gallery);
+  for (const char* part : {"What the network sees", "Nearest neighbors", "Confusion of the k-NN", "Map of the test",
+                           "<small>", "Walk as ", "id=\"animate\""})
+    CHECK(has(whole, part));
+  report({"--threads", "1"});
+  CHECK(read_file(page) == whole);
+  report({"--pictures", "no"});
+  CHECK(count(read_file(page), jpeg) == 0);
+  CHECK_FALSE(has(read_file(page), "id=\"animate\""));
+
+  const std::string moved = folder.file("moved");
+  fs::rename(data, moved);
+  CHECK(has(report({}).err, run + ": the pictures are missing; --data names the data set's folder, if it has moved: "
+                                  "[dataset] "));
+  CHECK(has(read_file(page), "run: the pictures are missing"));
+  CHECK_FALSE(has(report({"--data", moved}).err, "missing"));
+  CHECK(count(read_file(page), jpeg) == views + gallery);
+
+  const std::string checkpoint = read_file(run + "/last.safetensors");
+  write_file(run + "/last.safetensors", checkpoint.substr(0, checkpoint.size() / 2));
+  CHECK(has(report({"--data", moved}).err, run + ": gallery, confusion matrix and map are missing: [safetensors] "));
+  CHECK(count(read_file(page), jpeg) == views);
+  fs::remove(run + "/last.safetensors");
+  CHECK(has(report({"--data", moved}).err, "expected a checkpoint last.safetensors, got none"));
+
+  write_file(run + "/config.toml", "no = \"option\"\n");
+  CHECK(has(report({"--data", moved}).err, run + ": the pictures are missing: [config] "));
+  CHECK(has(read_file(page), "Summary"));
+  fs::remove(run + "/config.toml");
+  CHECK(has(report({"--data", moved}).err, run + ": the pictures are missing: "));
+}
+
+TEST_CASE("a run that has seen fewer clips than its pictures take leaves the features out") {
+  const test::TemporaryFolder folder;
+  const std::string data = folder.file("data"), run = folder.file("run");
+  REQUIRE(mcn_command({"synth", "--out", data, "--classes", "2", "--train", "8", "--test", "2", "--frames", "8",
+                       "--height", "32", "--width", "32"})
+              .exit_code == 0);
+  REQUIRE(mcn_command(training(data, run, {"1"})).exit_code == 0);
+  const std::string page = read_file(run + "/report.html");
+  CHECK(has(page, "the run has seen 8 clips, the features take 30; mcn report " + run + " makes them"));
+  CHECK(count(page, jpeg) == 12);
+}
+
+TEST_CASE("Ctrl-C while pictures are made leaves a whole run and its curves", "[slow]") {
+  const test::TemporaryFolder folder;
+  const std::string data = folder.file("data"), run = folder.file("run");
+  make_videos(data);
+  std::string video;
+  for (const auto& entry : fs::directory_iterator(data + "/Walk"))
+    if (read_file(data + "/ucfTrainTestlist/testlist01.txt").find(entry.path().filename().string()) !=
+        std::string::npos)
+      video = entry.path().string();
+  const test::HeldFile held(video);
+  if (!held.held()) {
+    WARN("no leases on this file system");
+    return;
+  }
+  test::Command stuck(training(data, run, {"3", "--decode-timeout", "0"}));
+  REQUIRE(held.wait_for_a_victim());
+  stuck.send(SIGINT);
+  const auto result = stuck.wait();
+  CAPTURE(result.err);
+  CHECK(result.exit_code == 130);
+  CHECK(held.still_held());
+  CHECK(has(result.out, "next: mcn evaluate"));
+  CHECK(fs::exists(run + "/last.safetensors"));
+  CHECK(has(read_file(run + "/report.html"), "3 of 3"));
+  CHECK(count(read_file(run + "/report.html"), jpeg) == 0);
 }
 
 }  // namespace mcn

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# A report in headless Chromium: test_report.sh MCN [FOLDER for the screenshots]. It must draw every chart, at the widths
-# of a desktop and a phone, in light and dark, without a message on the console. The page's own policy forbids every
-# request; one that is tried is such a message. Exits with 77 where Chromium is missing.
+# A report in headless Chromium: test_report.sh MCN [FOLDER for the screenshots]. It must draw every chart and show every
+# picture, at the widths of a desktop and a phone, in light and dark, without a message on the console. The page's own
+# policy forbids every request; one that is tried is such a message. Exits with 77 where Chromium is missing.
 set -euo pipefail
 
 mcn=$1
@@ -34,6 +34,12 @@ cat > "$folder/one/finetune.json" <<'END'
  "confusion": [[7, 2, 1], [1, 8, 1], [2, 2, 6]],
  "epochs": [{"epoch": 0, "train_accuracy": 0.4, "validation_accuracy": 0.3}, {"epoch": 1, "train_accuracy": 0.8, "validation_accuracy": 0.6}]}
 END
+# A third one with videos.
+"$mcn" synth --out "$folder/videos" --classes 4 --train 24 --test 12 --frames 12 --height 48 --width 64 &> /dev/null
+"$mcn" train --data "$folder/videos" --out "$folder/three" --arch r2plus1d_10 --width 0.07 --size 32 --frames 4 --batch 8 \
+  --bank none --iterations 8 --residual-view --index-cache "" &> "$folder/train.log" ||
+  { cat "$folder/train.log"; exit 1; }
+cp "$folder/three/report.html" "$folder/three.html"
 "$mcn" report "$folder/one" --out "$folder/one.html" &> /dev/null
 "$mcn" report "$folder/one" "$folder/two & more" --out "$folder/both.html" &> /dev/null
 
@@ -46,7 +52,7 @@ chromium() {
   fi
 }
 
-for page in one both; do
+for page in one both three; do
   chromium --dump-dom "file://$folder/$page.html" > "$folder/dom"
   plots=$(grep -c 'class="plot"' "$folder/dom")
   drawn=$(grep -c 'class="plot"[^>]*><svg' "$folder/dom")
@@ -80,6 +86,63 @@ if ! grep -qE 'class="tip".*iteration 698</b><div><i[^>]*></i>one: 90\.[0-9]%[^<
   ! grep -q '<div id="spoken" role="status">iteration 698; one: 90' "$folder/dom" || grep -q '<path class="raw"' "$folder/dom" || ((curves != 9)); then
   echo "expected the first run's values alone, at its end and not smoothed, got $curves curves and"
   grep -o 'class="tip".*' "$folder/dom" || true
+  exit 1
+fi
+# The pictures: three strips for each of 4 training videos, and 12 queries with 5 neighbors each, all of them moving until
+# the box is cleared, and from the start only where nobody asks for less motion. With the keyboard on the map: the first
+# video, then the second class. What the script finds is put into the page.
+cat > "$folder/look.js" <<'END'
+const state = () => {
+  const all = document.getAnimations(), box = document.getElementById("animate");
+  return `${all.filter(a => a.playState === "running").length} of ${all.length} run, ${box.checked}`;
+};
+const key = name => document.querySelector(".map").dispatchEvent(new KeyboardEvent("keydown", { key: name }));
+const pressed = () => [...document.querySelectorAll(".legend [aria-pressed=true]")].map(b => b.textContent).join();
+addEventListener("load", () => {
+  const found = [], box = document.getElementById("animate"), images = [...document.querySelectorAll(".strip img")];
+  found.push(`strips ${images.filter(i => i.naturalWidth > 0 && i.naturalHeight === +i.getAttribute("height")).length}`);
+  found.push(state());
+  const first = document.querySelector(".gallery .strip img").getAnimations()[0], image = first.effect.target;
+  first.currentTime = 140 * 2 + 10;  // the third frame
+  const frames = +getComputedStyle(image).getPropertyValue("--n");
+  const moved = -new DOMMatrix(getComputedStyle(image).transform).f / image.getBoundingClientRect().height;
+  found.push(`frame ${Math.round(moved * frames * 1000) / 1000}`);
+  box.focus();
+  found.push(`focus ${document.activeElement.id}`);
+  box.click();
+  found.push(state());
+  key("ArrowRight");
+  found.push(document.querySelector(".map .tip").textContent === document.getElementById("spoken").textContent);
+  found.push(document.querySelector(".map .tip").textContent);
+  key("ArrowDown"); key("ArrowDown");
+  found.push(`class ${pressed()}, ${document.querySelectorAll(".map.chosen path.of-class").length} points`);
+  key("Escape");
+  found.push(`class ${pressed()}`);
+  document.body.dataset.found = found.join("|");
+});
+END
+sed "s|^</body>|<script>$(sed 's/[&|\\]/\\&/g; s|//.*||' "$folder/look.js" | tr '\n' ' ')</script></body>|" "$folder/three.html" > "$folder/look.html"
+expect_found() {
+  local found
+  found=$(grep -o 'data-found="[^"]*"' "$folder/dom" || true)
+  if [[ $found != *"$1"* ]]; then
+    echo "expected $1, got $found"
+    exit 1
+  fi
+}
+chromium --dump-dom "file://$folder/look.html" > "$folder/dom"
+expect_found 'data-found="strips 84|84 of 84 run, true|frame 2|focus animate|0 of 84 run, false|true|Walk; v_'
+expect_found '|class Jump, 3 points|class "'
+chromium --force-prefers-reduced-motion --dump-dom "file://$folder/look.html" > "$folder/dom"
+expect_found 'data-found="strips 84|0 of 84 run, false|frame 2|focus animate|84 of 84 run, true|'
+for part in 'class="matrix"' '<li class="right">' '<li class="wrong">' 'view 2, differences' '<td>[A-Z][a-z]* (right)</td>'; do
+  if ! grep -q "$part" "$folder/three.html"; then
+    echo "expected $part on the page with pictures"
+    exit 1
+  fi
+done
+if (($(stat -c %s "$folder/three.html") > 3000000)); then
+  echo "the page with pictures is larger than it should be"
   exit 1
 fi
 # Light and dark differ.
