@@ -93,8 +93,8 @@ int run(int argc, char** argv) {
     return report(text_of_unknown(app), usage);
   } catch (const CLI::ParseError& error) {
     const CLI::App& command = chosen(app);
-    // CLI11 complains of a missing command even where an unknown one is given.
-    if (!commands_of(command).empty() && !command.remaining().empty()) return report(text_of_unknown(app), usage);
+    // CLI11 complains of a missing command or option even where an unknown one is given.
+    if (!command.remaining().empty()) return report(text_of_unknown(app), usage);
     // A command that has others and got none shows them.
     if (!commands_of(command).empty()) {
       fmt::print(stderr, "{}", help_of(command));

@@ -33,6 +33,11 @@ TEST_CASE("an unknown option is named, in one line, and of an option that is giv
            {"--batch-size", "--batch"}, {"--learning-rate", "--lr"}, {"--output", "--out"}, {"--epoch", "--epochs"}})
     CHECK(test::mcn_command({"train", theirs, "5"}).err ==
           "mcn: [usage] unknown option " + theirs + "; did you mean " + ours + "?\n");
+  // Also where a required option is missing, for which it may have been meant.
+  CHECK(test::mcn_command({"finetune", "--batch-size", "5"}).err ==
+        "mcn: [usage] unknown option --batch-size; did you mean --train-batch?\n");
+  CHECK(test::mcn_command({"evaluate", "--dataset", "d"}).err ==
+        "mcn: [usage] unknown option --dataset; did you mean --data?\n");
   const auto other = test::mcn_command({"train", "--frobnicate", "5"});
   CHECK(other.err == "mcn: [usage] unknown option --frobnicate; mcn train --help shows what there is\n");
   const auto twice = test::mcn_command({"bench", "meta", "--order", "1", "--order", "7"});
