@@ -31,6 +31,8 @@ nlohmann::json training_settings(const TrainConfig& c, std::int64_t videos) {
     json["order"] = c.maml.second_order ? 2 : 1;
     json["inner-steps"] = c.maml.inner_steps;
     json["inner-lr"] = c.curvature.sets_inner_lr ? nlohmann::json("auto") : nlohmann::json(c.maml.inner_lr);
+    nlohmann::json& factors = json["inner-lr-factors"] = nlohmann::json::object();
+    for (const auto& [group, factor] : c.inner_rates.factors) factors[group] = factor;
     json["learn-inner-lr"] = c.inner_rates.learned;
     json["inner-params"] = word(c.inner_parameters, std::array{"all", "heads", "heads+layer4"});
     json["objective"] = c.maml.objective == OuterObjective::query ? "query" : "support+query";

@@ -198,6 +198,12 @@ TEST_CASE("a resumed run names the settings that changed, leaves out what does n
                     Catch::Matchers::EndsWith(
                         fmt::format("was trained on {} videos, this data set has {}", videos().videos, fewer.videos)));
 
+  TrainConfig rates = c;
+  rates.inner_rates.factors = {{"heads", 10}};
+  rates.inner_rates.learned = true;
+  CHECK(Trainer(rates, videos(), backend, path).changed_since_checkpoint() ==
+        "inner-lr-factors {} -> {\"heads\":10.0}, learn-inner-lr false -> true");
+
   TrainConfig other = c;
   other.method = Method::joint;
   other.optimizer.kind = OptimizerKind::adamw;
