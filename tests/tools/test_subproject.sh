@@ -1,5 +1,6 @@
 #!/bin/sh
-# A project that adds this one as a folder is configured, and its own settings stay: test_subproject.sh CMAKE SOURCE CXX
+# A project that adds this one as a folder is configured, and its own settings stay:
+# test_subproject.sh CMAKE SOURCE CXX GENERATOR MAKE_PROGRAM
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -21,7 +22,7 @@ if(DEFINED CPACK_PACKAGE_NAME OR CMAKE_CXX_STANDARD)
 endif()
 END
 echo 'int main() {}' >"$folder/main.cpp"
-"$1" -S "$folder" -B "$folder/build" -D MCN="$2" -D CMAKE_CXX_COMPILER="$3"
+"$1" -S "$folder" -B "$folder/build" -G "$4" -D CMAKE_MAKE_PROGRAM="$5" -D MCN="$2" -D CMAKE_CXX_COMPILER="$3"
 # The sources are found, and what the build makes lies in its own folder.
 grep -q "$2/engine/tensor.cpp" "$folder/build/compile_commands.json"
 [ -f "$folder/build/mcn/report_template.cpp" ]
