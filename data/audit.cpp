@@ -227,6 +227,8 @@ class Auditor {
 
   void look() {
     stuck_.assign(items_.size(), false);
+    // Before a file is opened, which may be stuck: the caller can stop from here on.
+    show();
     Ordered<Look> looks(
         config_.threads, 16 * config_.threads, static_cast<std::int64_t>(items_.size()),
         [this](std::int64_t i) { return look_into(items_[static_cast<std::size_t>(i)].entry.source, config_); },
