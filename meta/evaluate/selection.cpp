@@ -12,14 +12,17 @@
 namespace mcn {
 namespace {
 
+std::uint64_t stream_of(std::int64_t label) { return hash_stream(label); }
+
 // The numbers of each class's videos in an order by the seed, classes by their labels. A stream of its own for each:
 // which videos it gives does not depend on the others.
-std::vector<std::vector<std::size_t>> shuffled_classes(const Dataset& dataset, std::uint64_t seed) {
+std::vector<std::vector<std::size_t>> shuffled_classes(const Dataset& dataset, std::uint64_t seed,
+                                                       std::uint64_t (*stream)(std::int64_t label) = stream_of) {
   std::map<std::int64_t, std::vector<std::size_t>> videos_of;
   for (std::size_t i = 0; i < dataset.videos.size(); ++i) videos_of[dataset.videos[i].label].push_back(i);
   std::vector<std::vector<std::size_t>> classes;
   for (auto& [label, videos] : videos_of) {
-    Philox draws(seed, hash_stream(label));
+    Philox draws(seed, stream(label));
     draws.shuffle(std::span<std::size_t>(videos));
     classes.push_back(std::move(videos));
   }
@@ -95,13 +98,11 @@ Dataset evenly_over_classes(const Dataset& dataset, std::int64_t most, std::uint
 HeldOut hold_out(const Dataset& dataset, double percent, std::uint64_t seed) {
   if (!(percent > 0 && percent < 100))
     fail("evaluate", "expected to hold out more than 0 and less than 100%, got {}", percent);
-  std::map<std::int64_t, std::vector<std::size_t>> of_class;
-  for (std::size_t i = 0; i < dataset.videos.size(); ++i) of_class[dataset.videos[i].label].push_back(i);
   std::vector<bool> held(dataset.videos.size());
-  for (auto& [label, videos] : of_class) {
+  // Other streams than a choice by the same seed has, which would decide what is held out of it.
+  const auto stream = [](std::int64_t label) { return static_cast<std::uint64_t>(label); };
+  for (const std::vector<std::size_t>& videos : shuffled_classes(dataset, seed, stream)) {
     if (videos.size() < 2) continue;
-    Philox random(seed, static_cast<std::uint64_t>(label));
-    random.shuffle(std::span<std::size_t>(videos));
     const auto wanted = static_cast<std::size_t>(std::llround(percent / 100 * static_cast<double>(videos.size())));
     const std::size_t count = std::clamp<std::size_t>(wanted, 1, videos.size() - 1);
     for (std::size_t i = 0; i < count; ++i) held[videos[i]] = true;
