@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <set>
 
-#include "tools/interrupt.h"
+#include "meta/train/run_folder.h"
 #include "tools/network.h"
 #include "tools/progress.h"
 
@@ -62,9 +62,9 @@ Subsets subsets(const TrainOptions& o, const Dataset& train) {
 }
 
 std::string checkpoint_in(const std::string& folder) {
-  for (const char* name : {"last.safetensors", "last-finite.safetensors"})
+  for (const char* name : {RunFolder::last, RunFolder::last_finite})
     if (const fs::path path = fs::path(folder) / name; fs::exists(path)) return path.string();
-  fail<DataError>("report", "{}: expected a checkpoint last.safetensors, got none", folder);
+  fail<DataError>("report", "{}: expected a checkpoint {}, got none", folder, RunFolder::last);
 }
 
 }  // namespace
@@ -89,8 +89,8 @@ RunPictures pictures_of_run(const std::string& folder, const std::string& data, 
   return pictures;
 }
 
-RunPictures pictures_of_training(const TrainOptions& o, const Dataset& train, const Trainer& trainer,
-                                 Backend& backend) {
+RunPictures pictures_of_training(const TrainOptions& o, const Dataset& train, const Trainer& trainer, Backend& backend,
+                                 const InterruptGuard& interrupt) {
   RunPictures pictures;
   // What training could not use may be stuck, and would be waited for again.
   Dataset good = train;
@@ -98,7 +98,6 @@ RunPictures pictures_of_training(const TrainOptions& o, const Dataset& train, co
   for (const auto& [video, error] : trainer.bad_videos()) bad.insert(video);
   std::int64_t number = 0;
   std::erase_if(good.videos, [&](const VideoEntry&) { return bad.contains(number++); });
-  const InterruptGuard interrupt;
   add_views(o, good, backend, interrupt, pictures);
   attempt(pictures, no_features, [&] {
     const Subsets videos = subsets(o, good);

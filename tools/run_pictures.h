@@ -4,6 +4,7 @@
 #include <string>
 
 #include "meta/train/run_pictures.h"
+#include "tools/interrupt.h"
 #include "tools/train_options.h"
 
 namespace mcn {
@@ -15,6 +16,6 @@ RunPictures pictures_of_run(const std::string& folder, const std::string& data, 
 /// Of a run that has just ended, which has its training videos and its network at hand. The features are left out where
 /// they would take more clips than the run has seen.
 RunPictures pictures_of_training(const TrainOptions& options, const Dataset& train, const Trainer& trainer,
-                                 Backend& backend);
+                                 Backend& backend, const InterruptGuard& interrupt);
 
 }  // namespace mcn

@@ -90,10 +90,10 @@ std::string report(const TrainOptions& o, const RunFolder& folder) {
 // What --evaluate-every asks for, at the start, every so many iterations and at the end.
 class RunEvaluator {
  public:
-  RunEvaluator(const TrainOptions& o, const Dataset& dataset, Backend& backend, std::int64_t first)
+  RunEvaluator(const TrainOptions& o, const Dataset& dataset, Backend& backend, std::int64_t every, std::int64_t first)
       : monitor_(dataset, config_of(o)),
         backend_(backend),
-        every_(o.evaluate_every),
+        every_(every),
         iterations_(o.config.iterations),
         first_(first) {}
 
@@ -145,9 +145,10 @@ class RunEvaluator {
 // Without labels there is nothing to evaluate: an error where the user asked for it, and else a line.
 std::optional<RunEvaluator> open_evaluator(const TrainOptions& o, const Dataset& dataset, Backend& backend,
                                            std::int64_t first) {
-  if (o.evaluate_every == 0 || o.evaluate_every > o.config.iterations) return {};
+  const std::int64_t every = o.evaluate_every.of(o.config.iterations);
+  if (every == 0 || every > o.config.iterations) return {};
   try {
-    return RunEvaluator(o, dataset, backend, first);
+    return RunEvaluator(o, dataset, backend, every, first);
   } catch (const DataError& error) {
     if (o.chosen.contains("--evaluate-every")) throw;
     fmt::print(stderr, "{}; there is no evaluation during training\n", error.what());
@@ -165,7 +166,7 @@ bool add_pictures(const TrainOptions& o, const Dataset& dataset, const Trainer& 
                   const InterruptGuard& interrupt) {
   try {
     interrupt.throw_if_requested();
-    write_run_report(o.out, pictures_of_training(o, dataset, trainer, backend));
+    write_run_report(o.out, pictures_of_training(o, dataset, trainer, backend, interrupt));
     return true;
   } catch (const Interrupted&) {
     fmt::print(stderr, "stopped: the report has no pictures; mcn report {} makes them\n", o.out);

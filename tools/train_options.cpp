@@ -298,11 +298,11 @@ void add_train_options(CLI::App& command, TrainOptions& o) {
   command.add_option("--checkpoint-every", o.checkpoint_every, "iterations from one checkpoint to the next")
       ->check(positive_number());
   add_iterations_or_share(
-      command, "--evaluate-every", o.evaluate_every_or_share,
+      command, "--evaluate-every", o.evaluate_every,
       "iterations from one evaluation during training to the next, or a share of all such as 25%: k-NN and linear "
-      "probe "
-      "among labelled training videos, to evaluations.jsonl; the checkpoint of the best k-NN is best.safetensors; 0, "
-      "or more than --iterations: none");
+      "probe among labelled training videos, to evaluations.jsonl; the checkpoint of the best k-NN is "
+      "best.safetensors; "
+      "0, or more than --iterations: none");
   command
       .add_option("--evaluate-videos", o.evaluate_videos,
                   "training videos that an evaluation during training takes, of each class as many, a third as queries")
@@ -394,7 +394,6 @@ void resolve_train_options(CLI::App& command, TrainOptions& options, const RunFa
     options.epochs = 0;
   }
   c.optimizer.warmup = options.warmup.of(c.iterations);
-  options.evaluate_every = options.evaluate_every_or_share.of(c.iterations);
   c.first_order_iterations = options.first_order_for.of(c.iterations);
   // The paper's frames of 128 x 171 for its crop of 112, in proportion.
   for (const auto& [name, pixels] : {std::pair{"--resize-height", 128}, std::pair{"--resize-width", 171}})

@@ -35,15 +35,14 @@ enum class ReportContent : std::uint8_t { none, curves, all };
 
 struct TrainOptions {
   TrainConfig config;
-  IterationsOrShare warmup{5, true}, first_order_for, evaluate_every_or_share;
+  IterationsOrShare warmup{5, true}, first_order_for, evaluate_every;
   std::int64_t epochs = 0;  ///< 0: iterations are given
   DeviceOptions device;
   DatasetConfig dataset;
   std::string config_file, out, resume, init, preset = "auto";
   bool strict = true;  ///< whether `init` must have just what the network needs
   std::int64_t checkpoint_every = 100, evaluate_videos = 400;
-  std::int64_t evaluate_every = 0;  ///< once it is resolved
-  std::set<std::string> chosen;     ///< options of the command line
+  std::set<std::string> chosen;  ///< options of the command line
   std::optional<ProfileSteps> profile;
   bool dry_run = false, force = false;
   ReportContent report = ReportContent::all;
