@@ -98,6 +98,9 @@ class Table(unittest.TestCase):
         self.assertIn("| MCN, second order | contrastive | +0.0 (-0.4 to +0.4) |", text)
         self.assertIn("<title>joint: +4.2 (+3.6 to +4.8)</title>", table.plot(figures))
         self.assertNotIn("random weights:", table.plot(figures))
+        # 44 - 40, 45 - 41.5, 44 - 39.5, 46 - 41, 44 - 40: mean 4.2, deviation sqrt(.325).
+        self.assertIn("| joint | MCN, second order | **+4.2 (+3.5 to +4.9)** |",
+                      table.markdown(figures, {}, [("joint", "MCN, second order")]))
 
 
 class Trial(unittest.TestCase):
@@ -138,6 +141,8 @@ class Trial(unittest.TestCase):
         self.assertEqual([len(trained), len(evaluated)], [8 * 3 + 8 * 5, 8 * 5 * 3])
         self.assertIn("| joint | contrastive | **+4.0 (+4.0 to +4.0)** |", result.stdout)
         self.assertIn("| MCN, first order | contrastive | +0.0 (+0.0 to +0.0) |", result.stdout)
+        for other in ("contrastive, MCN's compute", "MCN, alpha1 0", "MCN, first order"):
+            self.assertIn(f"| MCN, second order | {other} | +0.0 (+0.0 to +0.0) |", result.stdout)
         # The stand-in's k-NN is best at .005, half of the preset's.
         with open(os.path.join(self.out, "ablation.json"), encoding="utf-8") as file:
             self.assertEqual(set(json.load(file)["learning_rates"].values()), {"0.005"})

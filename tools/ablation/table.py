@@ -83,18 +83,9 @@ def rows_of(cells):
     return "\n".join(lines) + "\n"
 
 
-def comparisons(figures):
-    """Pairs that the claim is about: (row, other)."""
-    first = first_row(figures)
-    pairs = [(name, first) for name in figures if name != first]
-    for row, other in (("MCN, second order", "contrastive, MCN's compute"), ("MCN, second order", "MCN, alpha1 0"),
-                       ("MCN, second order", "MCN, first order")):
-        if row in figures and other in figures:
-            pairs.append((row, other))
-    return pairs
-
-
-def markdown(figures, rates):
+def markdown(figures, rates, more_pairs=()):
+    """Figures of rows by seed, {row: [{measure: value}]}, as tables. more_pairs: (row, other), beside those of all rows
+    with the first one."""
     measures, seeds = measures_of(figures), len(figures[RANDOM])
     text = f"Means over {seeds} seeds ± standard error, percent; CPU s: of training, mean.\n\n"
     cells = [["method", "learning rate", *measures, COST]]
@@ -102,7 +93,7 @@ def markdown(figures, rates):
         cost = "" if name == RANDOM else f"{statistics.fmean(values(figures, name, COST)):.0f}"
         cells.append([name, rates.get(name, ""), *(mean_and_error(values(figures, name, m)) for m in measures), cost])
     text += rows_of(cells)
-    pairs = comparisons(figures)
+    pairs = [(name, first_row(figures)) for name in figures if name != first_row(figures)] + list(more_pairs)
     text += (f"\nDifferences in points, paired by seed, with 95% intervals (Student's t). In bold: beyond {COUNTS} standard "
              f"errors. Of {len(pairs) * len(measures)} differences chance alone would put about "
              f"{0.05 * len(pairs) * len(measures):.0f} in bold.\n\n")

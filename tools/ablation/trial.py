@@ -40,7 +40,10 @@ class Row:
     compute_of: str = ""  # a row whose seconds of the processor this one has, by more iterations
 
 
-SECOND_ORDER = "MCN, second order"
+FIRST_ORDER, SECOND_ORDER = "MCN, first order", "MCN, second order"
+SAME_COMPUTE, NO_INNER_STEP = "contrastive, MCN's compute", "MCN, alpha1 0"
+# Beside those of all rows with the first one.
+PAIRS = [(SECOND_ORDER, SAME_COMPUTE), (SECOND_ORDER, NO_INNER_STEP), (SECOND_ORDER, FIRST_ORDER)]
 
 
 def claim():
@@ -53,10 +56,10 @@ def claim():
     return [
         Row("contrastive", contrastive),
         Row("contrastive, half the batch", contrastive, batch=0.5),
-        Row("contrastive, MCN's compute", contrastive, compute_of=SECOND_ORDER),
+        Row(SAME_COMPUTE, contrastive, compute_of=SECOND_ORDER),
         Row("joint", ["--method", "joint"]),
-        Row("MCN, alpha1 0", mcn("1", "0", "--first-order-for", "0", "--curvature-every", "0")),
-        Row("MCN, first order", mcn("1", "auto", "--first-order-for", "0")),
+        Row(NO_INNER_STEP, mcn("1", "0", "--first-order-for", "0", "--curvature-every", "0")),
+        Row(FIRST_ORDER, mcn("1", "auto", "--first-order-for", "0")),
         Row(SECOND_ORDER, mcn("2", "auto", "--first-order-for", "0")),
         Row("MCN, first order, then second", mcn("2", "auto", "--first-order-for", "50%")),
     ]
@@ -131,12 +134,12 @@ class Run:
 
     def train(self, commands):
         """Whether it came to its end; not where the loss or a weight is no longer finite."""
-        if os.path.exists(self.file("trained")) and read_json(self.file("arguments.json")) == self.arguments:
-            return read_json(self.file("trained"))["finite"]
         try:
             same = read_json(self.file("arguments.json")) == self.arguments
         except (OSError, ValueError):
             same = False
+        if same and os.path.exists(self.file("trained")):
+            return read_json(self.file("trained"))["finite"]
         if not same:
             shutil.rmtree(self.folder, ignore_errors=True)
         os.makedirs(self.folder, exist_ok=True)
@@ -335,7 +338,7 @@ class Trial:
         rates = {row.name: self.run_of_trial(row, 1, chosen[row.name]).setting("lr") for row in self.rows}
         with open(self.path("ablation.json"), "w", encoding="utf-8") as file:
             json.dump({"seeds": list(seeds), "learning_rates": rates, "figures": figures}, file, indent=1)
-        text = table.markdown(figures, rates)
+        text = table.markdown(figures, rates, [] if self.o.rows else PAIRS)
         with open(self.path("ablation.md"), "w", encoding="utf-8") as file:
             file.write(text)
         with open(self.path("ablation.svg"), "w", encoding="utf-8") as file:
