@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/catch.h"
-#include "tests/tools/run_command.h"
+#include "tests/tools/small_run.h"
 
 namespace mcn {
 
@@ -15,22 +15,10 @@ using test::read_file;
 
 namespace {
 
-std::string small_videos(const test::TemporaryFolder& folder) {
-  std::string data = folder.file("data");
-  REQUIRE(mcn_command({"synth", "--out", data, "--classes", "2", "--train", "12", "--test", "2", "--frames", "8",
-                       "--height", "32", "--width", "32"})
-              .exit_code == 0);
-  return data;
-}
-
-test::CommandResult train(const std::string& data, const std::string& run, const std::vector<std::string>& more) {
-  std::vector<std::string> arguments{"train",       "--data",   data,   "--out",    run,          "--arch",
-                                     "r2plus1d_10", "--width",  "0.07", "--size",   "16",         "--batch",
-                                     "4",           "--frames", "4",    "--stride", "1",          "--bank",
-                                     "none",        "--report", "no",   "--lr",     "0.01",       "--schedule",
-                                     "constant",    "--warmup", "0",    "--method", "contrastive"};
-  arguments.insert(arguments.end(), more.begin(), more.end());
-  return mcn_command(arguments);
+test::CommandResult train(const std::string& data, const std::string& run, std::vector<std::string> more) {
+  more.insert(more.end(),
+              {"--report", "no", "--lr", "0.01", "--schedule", "constant", "--warmup", "0", "--method", "contrastive"});
+  return mcn_command(test::small_training(data, run, more));
 }
 
 std::vector<nlohmann::json> lines(const std::string& path) {
@@ -53,7 +41,7 @@ std::vector<int> iterations(const std::vector<nlohmann::json>& evaluations) {
 
 TEST_CASE("evaluation during training is at the start, every so many iterations and at the end, and keeps the best") {
   const test::TemporaryFolder folder;
-  const std::string data = small_videos(folder), run = folder.file("run"), plain = folder.file("plain");
+  const std::string data = test::small_videos(folder, 12), run = folder.file("run"), plain = folder.file("plain");
   const auto result = train(data, run, {"--iterations", "5", "--evaluate-every", "2"});
   INFO(result.err);
   REQUIRE(result.exit_code == 0);
@@ -92,7 +80,7 @@ TEST_CASE("evaluation during training is at the start, every so many iterations 
 
 TEST_CASE("evaluation during training: a resumed run has the lines and the checkpoints of one that was not stopped") {
   const test::TemporaryFolder folder;
-  const std::string data = small_videos(folder), whole = folder.file("whole"), parts = folder.file("parts");
+  const std::string data = test::small_videos(folder, 12), whole = folder.file("whole"), parts = folder.file("parts");
   REQUIRE(train(data, whole, {"--iterations", "6", "--evaluate-every", "2"}).exit_code == 0);
   REQUIRE(train(data, parts, {"--iterations", "4", "--evaluate-every", "2"}).exit_code == 0);
   std::filesystem::copy_file(parts + "/last.safetensors", parts + "/at-4.safetensors");
@@ -108,7 +96,7 @@ TEST_CASE("evaluation during training: a resumed run has the lines and the check
 
 TEST_CASE("evaluation during training needs labels: an error where it is asked for, a line where a config does") {
   const test::TemporaryFolder folder;
-  const std::string data = small_videos(folder), run = folder.file("run");
+  const std::string data = test::small_videos(folder, 12), run = folder.file("run");
   std::ofstream list(folder.file("train.txt"));
   for (const auto& entry : std::filesystem::recursive_directory_iterator(data))
     if (entry.path().extension() == ".mp4" || entry.path().extension() == ".avi") list << entry.path().string() << '\n';

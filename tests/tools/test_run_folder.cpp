@@ -6,41 +6,21 @@
 #include <sstream>
 
 #include "tests/catch.h"
-#include "tests/tools/run_command.h"
+#include "tests/tools/small_run.h"
 
 namespace mcn {
 
 using test::mcn_command;
 using test::read_file;
-
-namespace {
-
-std::string small_videos(const test::TemporaryFolder& folder) {
-  std::string data = folder.file("data");
-  REQUIRE(mcn_command({"synth", "--out", data, "--classes", "2", "--train", "4", "--test", "1", "--frames", "8",
-                       "--height", "32", "--width", "32"})
-              .exit_code == 0);
-  return data;
-}
-
-std::vector<std::string> training(const std::string& data, const std::string& run,
-                                  const std::vector<std::string>& more) {
-  std::vector<std::string> arguments{"train",       "--data",          data,   "--out",          run,   "--arch",
-                                     "r2plus1d_10", "--width",         "0.07", "--size",         "16",  "--batch",
-                                     "4",           "--resize-height", "18",   "--resize-width", "24",  "--frames",
-                                     "4",           "--stride",        "1",    "--bank",         "none"};
-  arguments.insert(arguments.end(), more.begin(), more.end());
-  return arguments;
-}
-
-}  // namespace
+using test::small_training;
+using test::small_videos;
 
 TEST_CASE("a second run in the same folder puts the first one aside, a resumed one does not") {
   namespace fs = std::filesystem;
   const test::TemporaryFolder folder;
   const std::string data = small_videos(folder), run = folder.file("run");
   const auto train = [&](const std::vector<std::string>& more) {
-    const auto result = mcn_command(training(data, run, more));
+    const auto result = mcn_command(small_training(data, run, more));
     INFO(result.err);
     REQUIRE(result.exit_code == 0);
     return result.err;
@@ -81,10 +61,10 @@ TEST_CASE("a second run in the same folder puts the first one aside, a resumed o
 TEST_CASE("a run that fails before its first result leaves the earlier one where it is") {
   const test::TemporaryFolder folder;
   const std::string data = small_videos(folder), run = folder.file("run");
-  REQUIRE(mcn_command(training(data, run, {"--iterations", "1"})).exit_code == 0);
+  REQUIRE(mcn_command(small_training(data, run, {"--iterations", "1"})).exit_code == 0);
   const std::string saved = read_file(run + "/last.safetensors");
-  CHECK(mcn_command(training(data, run, {"--frames", "64"})).exit_code == 3);  // the videos are shorter
-  CHECK(mcn_command(training(data, run, {"--inner-lr", "1e300"})).exit_code == 5);
+  CHECK(mcn_command(small_training(data, run, {"--frames", "64"})).exit_code == 3);  // the videos are shorter
+  CHECK(mcn_command(small_training(data, run, {"--inner-lr", "1e300"})).exit_code == 5);
   CHECK(read_file(run + "/last.safetensors") == saved);
   CHECK_FALSE(std::filesystem::exists(run + "/earlier-1"));
 }
@@ -93,9 +73,10 @@ TEST_CASE("a run that learns inner rates writes them into its metrics and its re
   const test::TemporaryFolder folder;
   const std::string data = small_videos(folder), run = folder.file("run"), other = folder.file("other");
   const auto train = [&](const std::string& out, const std::vector<std::string>& more) {
-    std::vector<std::string> arguments = training(data, out,
-                                                  {"--learn-inner-lr", "--inner-lr-lr", "1000", "--first-order-for",
-                                                   "1", "--warmup", "0", "--schedule", "constant"});
+    std::vector<std::string> arguments =
+        small_training(data, out,
+                       {"--learn-inner-lr", "--inner-lr-lr", "1000", "--first-order-for", "1", "--warmup", "0",
+                        "--schedule", "constant"});
     arguments.insert(arguments.end(), more.begin(), more.end());
     return mcn_command(arguments);
   };
@@ -139,9 +120,9 @@ TEST_CASE("a run that cannot fit into memory is refused before any work, and wri
 TEST_CASE("a run that goes on names what was changed since the checkpoint, and one on other data is refused") {
   const test::TemporaryFolder folder;
   const std::string data = small_videos(folder), run = folder.file("run"), last = run + "/last.safetensors";
-  REQUIRE(mcn_command(training(data, run, {"--iterations", "1", "--schedule", "constant"})).exit_code == 0);
+  REQUIRE(mcn_command(small_training(data, run, {"--iterations", "1", "--schedule", "constant"})).exit_code == 0);
   const auto resume = [&](const std::string& set, const std::vector<std::string>& more) {
-    std::vector<std::string> arguments = training(set, folder.file("other"), more);
+    std::vector<std::string> arguments = small_training(set, folder.file("other"), more);
     arguments.insert(arguments.end(), {"--resume", last, "--schedule", "constant"});
     return mcn_command(arguments);
   };
@@ -165,7 +146,7 @@ TEST_CASE("a run that goes on names what was changed since the checkpoint, and o
 TEST_CASE("the first interrupt is answered at once, and the run goes on from its checkpoint") {
   const test::TemporaryFolder folder;
   const std::string data = small_videos(folder), run = folder.file("run");
-  test::Command training_run(training(data, run, {"--iterations", "1000000"}));
+  test::Command training_run(small_training(data, run, {"--iterations", "1000000"}));
   REQUIRE(training_run.wait_for_error_text("train:"));
   training_run.send(SIGINT);
   const auto result = training_run.wait();
@@ -179,14 +160,14 @@ TEST_CASE("the first interrupt is answered at once, and the run goes on from its
 TEST_CASE("a resumed run keeps the whole lines of the metrics before it, and replaces the file at once") {
   const test::TemporaryFolder folder;
   const std::string data = small_videos(folder), run = folder.file("run"), metrics = run + "/metrics.jsonl";
-  REQUIRE(mcn_command(training(data, run, {"--iterations", "2"})).exit_code == 0);
+  REQUIRE(mcn_command(small_training(data, run, {"--iterations", "2"})).exit_code == 0);
   const std::string lines = read_file(metrics);
   test::write_file(metrics, lines + "\n[0]\n{}\n{\"iteration\":\"0\"}\n{\"iteration\":0.5}\n{\"iteration\":1,\"con");
   const std::string torn = read_file(metrics);
   // A second name of the file shows whether it is ever shorter, as it would be left by a full disk.
   std::filesystem::create_hard_link(metrics, folder.file("before"));
   const auto resume = [&](const std::string& iterations) {
-    return mcn_command(training(data, run, {"--resume", run + "/last.safetensors", "--iterations", iterations}));
+    return mcn_command(small_training(data, run, {"--resume", run + "/last.safetensors", "--iterations", iterations}));
   };
   const auto further = resume("3");
   INFO(further.err);
@@ -205,15 +186,15 @@ TEST_CASE("a resumed run keeps the whole lines of the metrics before it, and rep
 TEST_CASE("a folder that a run writes to is refused to another, also to resume it, until the run ends") {
   const test::TemporaryFolder folder;
   const std::string data = small_videos(folder), run = folder.file("run");
-  REQUIRE(mcn_command(training(data, run, {"--iterations", "1"})).exit_code == 0);
+  REQUIRE(mcn_command(small_training(data, run, {"--iterations", "1"})).exit_code == 0);
   const auto resumed = [&](const std::string& iterations) {
     return std::vector<std::string>{"--resume", run + "/last.safetensors", "--iterations", iterations};
   };
-  test::Command first(training(data, run, resumed("1000000")));
+  test::Command first(small_training(data, run, resumed("1000000")));
   REQUIRE(first.wait_for_error_text("train:"));
   const std::string config = read_file(run + "/config.toml");
   for (const auto& more : {std::vector<std::string>{"--iterations", "1"}, resumed("1")}) {
-    const auto second = mcn_command(training(data, run, more));
+    const auto second = mcn_command(small_training(data, run, more));
     INFO(second.err);
     CHECK(second.exit_code == 3);
     CHECK(one_line_error(second, "train", {run, "another run"}));
@@ -222,7 +203,7 @@ TEST_CASE("a folder that a run writes to is refused to another, also to resume i
   CHECK_FALSE(std::filesystem::exists(run + "/earlier-1"));
   first.send(SIGTERM);
   CHECK(first.wait().exit_code == 130);
-  CHECK(mcn_command(training(data, run, {"--iterations", "1"})).exit_code == 0);
+  CHECK(mcn_command(small_training(data, run, {"--iterations", "1"})).exit_code == 0);
 }
 
 }  // namespace mcn
