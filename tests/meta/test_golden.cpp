@@ -3,24 +3,18 @@
 // (tests/golden/make_golden.py wrote the numbers).
 #include <algorithm>
 #include <cmath>
-#include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "meta/maml.h"
 #include "meta/train/diagnostics.h"
 #include "models/video_resnet.h"
 #include "tests/device_here.h"
-#include "tests/files.h"
+#include "tests/meta/golden.h"
 
 namespace mcn {
 namespace {
 
-std::vector<double> wave(std::int64_t count, double phase) {
-  std::vector<double> values(static_cast<std::size_t>(count));
-  for (std::int64_t i = 0; i < count; ++i)
-    values[static_cast<std::size_t>(i)] = std::sin(0.7 * static_cast<double>(i) + phase);
-  return values;
-}
+using test::relative;
+using test::wave;
 
 // make_golden.py's filled(): values in PyTorch's order for a tensor of our shape.
 Tensor filled(Backend& backend, const ParameterSpec& spec, std::size_t number) {
@@ -40,11 +34,8 @@ Tensor filled(Backend& backend, const ParameterSpec& spec, std::size_t number) {
   return Tensor::from(backend, DType::f64, spec.shape, std::span<const double>(values));
 }
 
-double relative(double actual, double expected, double scale) { return std::abs(actual - expected) / scale; }
-
 void compare_with_pytorch(const std::string& device) {
-  std::ifstream stream(test::source_file("tests/golden/r2plus1d_10.json"));
-  const nlohmann::json golden = nlohmann::json::parse(stream);
+  const nlohmann::json golden = test::golden("r2plus1d_10.json");
   Backend& backend = open_device(device);
   const auto batch = golden.at("batch").get<std::int64_t>();
   const auto frames = golden.at("frames").get<std::int64_t>();
@@ -124,19 +115,7 @@ void compare_with_pytorch(const std::string& device) {
       INFO(row.at("name"));
       REQUIRE(actual.gradient[i]);
       const std::vector<double> g = to_channels_first(actual.gradient[i].to_doubles(), specs[i].shape);
-      double squares = 0;
-      double product = 0;
-      const std::vector<double> w = wave(static_cast<std::int64_t>(g.size()), 0.5);
-      for (std::size_t j = 0; j < g.size(); ++j) {
-        squares += g[j] * g[j];
-        product += g[j] * w[j];
-      }
-      const double scale = row.at("norm").get<double>() + 1e-3 * total;
-      CHECK(relative(std::sqrt(squares), row.at("norm").get<double>(), scale) <= tolerance);
-      CHECK(relative(product, row.at("wave").get<double>(), scale * std::sqrt(static_cast<double>(g.size()))) <=
-            tolerance);
-      CHECK(relative(g.front(), row.at("first").get<double>(), scale) <= tolerance);
-      CHECK(relative(g.back(), row.at("last").get<double>(), scale) <= tolerance);
+      test::check_summary(g, row, row.at("norm").get<double>() + 1e-3 * total, tolerance);
     }
   }
 }

@@ -148,6 +148,34 @@ TEST_CASE("a page asks for nothing and says what there is") {
   CHECK(has(page.substr(all), "seed"));
 }
 
+TEST_CASE("the summary has means of the last 20 iterations, the whole time and clips a second") {
+  RunLog run;
+  run.folder = "a/run";
+  run.settings = {{"method", "mcn"}, {"batch", "8"}, {"iterations", "40"}};
+  // 5 iterations, then 20 of other figures.
+  const auto curve = [&](const std::string& key, double first, double then) {
+    Curve c;
+    for (int i = 0; i < 25; ++i) {
+      c.x.push_back(i);
+      c.y.push_back(i < 5 ? first : then);
+    }
+    run.curves[key] = c;
+  };
+  curve("seconds", 100, 200);
+  curve("top1_query", 0, 0.25);
+  curve("top1_chance", 0.125, 0.125);
+  curve("pairs_query", 0, 0.75);
+  curve("loss_query", 9, 1.5);
+  curve("gradient_norm", 9, 2.5);
+  curve("outer_cosine", 9, 0.875);
+  curve("waited_share", 9, 0.375);
+  curve("bad_videos", 1, 3);
+  // 5 * 100 + 20 * 200 = 4500 s; 2 * 8 clips in 200 s.
+  CHECK(has(report_page({&run, 1}),
+            "<tr><th scope=\"row\">run</th><td>mcn</td><td>25 of 40</td><td>1 h 15 min</td><td>25.0%</td><td>12.5%</td>"
+            "<td>75.0%</td><td>1.5</td><td>2.5</td><td>0.875</td><td>0.08</td><td>37.5%</td><td>3</td></tr>"));
+}
+
 TEST_CASE("results of evaluations are tables, and what has another form is said") {
   RunLog run;
   run.folder = "run";

@@ -355,6 +355,26 @@ TEST_CASE("configurations that make no sense and checkpoints that do not fit are
     c.model.backbone.width = 0.1;
     CHECK_THROWS_AS(Trainer(c, videos(), backend, path), DataError);
   }
+  SECTION("another seed, which would draw other videos than those that are left of the epoch") {
+    ++c.loader.seed;
+    CHECK_THROWS_AS(Trainer(c, videos(), backend, path), DataError);
+  }
+  SECTION("other clips") {
+    switch (GENERATE(0, 1, 2, 3)) {
+      case 0:
+        ++c.loader.clip.stride;
+        break;
+      case 1:
+        ++c.loader.clip.frames;
+        break;
+      case 2:
+        --c.loader.augment.size;
+        break;
+      default:
+        ++c.loader.augment.resize_width;
+    }
+    CHECK_THROWS_AS(Trainer(c, videos(), backend, path), DataError);
+  }
   SECTION("without its bank") {
     SafetensorsFile file = read_safetensors(path);
     file.tensors.erase("bank.features");

@@ -1,6 +1,10 @@
 // Training on files of videos, and features of them.
+#include <cmath>
+
+#include "data/clips.h"
 #include "data/loader.h"
 #include "data/synth/synth.h"
+#include "engine/tape.h"
 #include "meta/evaluate/embed.h"
 #include "meta/evaluate/protocols.h"
 #include "meta/trainer.h"
@@ -88,6 +92,46 @@ TEST_CASE("features of videos do not depend on batches, threads or the device") 
   // The nearest neighbour of a video among the same videos is itself.
   const Neighbors neighbors = nearest(a, b, 1, {backend});
   for (std::int64_t i = 0; i < b.rows(); ++i) CHECK(neighbors.rows[static_cast<std::size_t>(i)] == i);
+}
+
+TEST_CASE("a video's features are the mean of those of its clips, each by itself") {
+  TrainConfig c = small_config();
+  Backend& backend = open_device("cpu");
+  Trainer trainer(c, clips_of(dataset()), backend);
+  trainer.step();
+  const ModelDescription description = trainer.description();
+  const McnModel& model = trainer.model();
+  EmbedConfig embed;
+  embed.clips = 3;
+  const Embedding found =
+      embed_videos(description, model, {&trainer.state(), 1}, dataset(), embed, backend).networks.front();
+  AugmentConfig augment = c.loader.augment;
+  const auto features = static_cast<std::size_t>(model.backbone().features());
+  for (const std::size_t video : {std::size_t{0}, dataset().videos.size() - 1}) {
+    const Frames frames =
+        load_uniform_clips(dataset().videos[video], {description.frames, description.stride}, augment, 3);
+    const auto bytes = static_cast<std::ptrdiff_t>(frames.rgb.size() / 3);
+    std::vector<double> mean(features);
+    std::vector<std::vector<double>> each;
+    for (int k = 0; k < 3; ++k) {
+      const Tensor clip(backend, DType::u8, {1, description.frames, augment.resize_height, augment.resize_width, 3});
+      backend.copy_from_host(frames.rgb.data() + k * bytes, clip);
+      const Tensor x(backend, DType::f32, {1, description.frames, augment.size, augment.size, 3});
+      const AugmentClip middle = centre_crop(augment);
+      backend.augment(augment_params(augment), std::span(&middle, 1), clip, x);
+      Tape tape;
+      const std::vector<Var> theta = tape.variables(trainer.state().theta);
+      each.push_back(model.backbone()
+                         .pooled(tape, theta, tape.constant(x), {.running = &trainer.state().running})
+                         .value.to_doubles());
+      for (std::size_t f = 0; f < features; ++f) mean[f] += each.back()[f] / 3;
+    }
+    REQUIRE(each[0] != each[2]);
+    for (std::size_t f = 0; f < features; ++f) {
+      const auto value = static_cast<double>(found.row(static_cast<std::int64_t>(video))[f]);
+      CHECK(std::abs(value - mean[f]) <= 1e-5 * std::abs(mean[f]) + 1e-6);
+    }
+  }
 }
 
 }  // namespace mcn
