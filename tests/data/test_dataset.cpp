@@ -30,6 +30,7 @@ class Layout {
   void classes(const std::string& text) { test::write_file(fs::path(splits_) / "classInd.txt", text); }
   void train(const std::string& text) { test::write_file(fs::path(splits_) / "trainlist01.txt", text); }
   void test_list(const std::string& text) { test::write_file(fs::path(splits_) / "testlist02.txt", text); }
+  void second_train(const std::string& text) { test::write_file(fs::path(splits_) / "trainlist02.txt", text); }
   [[nodiscard]] Dataset load_train() const { return load_ucf101(root(), 1, Subset::train); }
   [[nodiscard]] std::string error() const {
     try {
@@ -87,6 +88,23 @@ TEST_CASE("a test list without labels, of another split", "[dataset]") {
   REQUIRE(d.videos.size() == 2);
   CHECK(d.videos[0].label == 1);
   CHECK(d.videos[1].label == 0);
+}
+
+TEST_CASE("each split has its own lists, for training and for testing", "[dataset]") {
+  Layout layout;
+  layout.train("Archery/v_Archery_g01_c01.avi 1\nHandstandPushups/v_HandStandPushups_g01_c01.avi 2\n");
+  layout.second_train("Archery/b.mp4 1\n");
+  layout.test_list("Archery/v Archery 7.avi\n");
+  const auto files = [&](int split, Subset subset) {
+    std::vector<std::string> names;
+    for (const VideoEntry& entry : load_ucf101(layout.root(), split, subset).videos)
+      names.push_back(fs::path(entry.source.path).filename().string());
+    return names;
+  };
+  CHECK(files(1, Subset::train) == std::vector<std::string>{"v_Archery_g01_c01.avi", "v_HandStandPushups_g01_c01.avi"});
+  CHECK(files(2, Subset::train) == std::vector<std::string>{"b.mp4"});
+  CHECK(files(2, Subset::test) == std::vector<std::string>{"v Archery 7.avi"});
+  CHECK_THROWS_AS(load_ucf101(layout.root(), 1, Subset::test), DataError);  // there is no testlist01
 }
 
 TEST_CASE("HandstandPushups is found under either spelling", "[dataset]") {

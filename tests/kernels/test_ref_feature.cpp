@@ -106,8 +106,12 @@ TEST_CASE("ref feature bank: gather and momentum update of rows") {
   CHECK(bank[4] == Catch::Approx(0.6));  // (3, 4) / 5
   CHECK(bank[5] == Catch::Approx(0.8));
   CHECK(bank[0] == Catch::Approx(std::sqrt(0.5)));
-  ref->update_rows(0, Array({1, 2}, {0, 2}), Labels{{1}}, bank);
-  CHECK(bank[3] == 1);
+  // .2 (0, 4) + .8 (.75, 0) = (.6, .8): which of the two the momentum weighs shows where they are not alike.
+  bank[2] = 0;
+  bank[3] = 4;
+  ref->update_rows(0.2, Array({1, 2}, {0.75, 0}), Labels{{1}}, bank);
+  CHECK(bank[2] == Catch::Approx(0.6).epsilon(tolerances::formula));
+  CHECK(bank[3] == Catch::Approx(0.8).epsilon(tolerances::formula));
 }
 
 }  // namespace mcn::test

@@ -84,6 +84,93 @@ TEST_CASE("initial weights depend on the seed and the name alone") {
   CHECK(a[0].to_doubles() != c[0].to_doubles());
 }
 
+TEST_CASE("weights of convolutions and fully connected layers decay, biases and normalization do not") {
+  const std::string arch = GENERATE("r2plus1d_10", "r3d_18");
+  const McnModel model({{arch, 0.1, 0}, 8});
+  const VideoResNet classifier({arch, 0.1, 5});
+  std::set<std::string> norms;
+  for (const std::string& name : model.backbone().norms()) norms.insert(name);
+  for (const ParameterSpecs& specs : {model.parameters(), classifier.parameters()})
+    for (const ParameterSpec& spec : specs) {
+      INFO(spec.name);
+      const std::size_t dot = spec.name.rfind('.');
+      const bool weight = spec.name.substr(dot) == ".weight" && !norms.contains(spec.name.substr(0, dot));
+      CHECK(spec.decays == weight);
+    }
+  for (const std::string name : {"stem.1", "layer2.0.downsample.1"}) CHECK(norms.contains(name));
+}
+
+TEST_CASE("a convolution starts with a deviation of sqrt(2 / fan_out), a head with 1 / sqrt(inputs), biases at 0") {
+  Backend& backend = open_device("ref");
+  const McnModel model({{"r2plus1d_10", 0.5, 0}, 48});
+  const Tensors theta = initialise(model.parameters(), backend, DType::f64, 5);
+  const auto values = [&](const std::string& name) {
+    for (std::size_t i = 0; i < theta.size(); ++i)
+      if (model.parameters()[i].name == name) return theta[i].to_doubles();
+    return std::vector<double>();
+  };
+  const auto moments = [](const std::vector<double>& v) {
+    double sum = 0;
+    double squares = 0;
+    for (const double x : v) sum += x, squares += x * x;
+    const auto n = static_cast<double>(v.size());
+    return std::pair{sum / n, std::sqrt(squares / n)};
+  };
+  struct Row {
+    std::string name;
+    double deviation;
+  };
+  // fan_out: output channels times the kernel; the inputs are others in each.
+  for (const Row& row : {Row{"stem.0.weight", std::sqrt(2.0 / (23 * 7 * 7))},           // 3 -> 23, 1 x 7 x 7
+                         Row{"stem.3.weight", std::sqrt(2.0 / (32 * 3))},               // 23 -> 32, 3 x 1 x 1
+                         Row{"layer2.0.conv1.0.0.weight", std::sqrt(2.0 / (115 * 9))},  // 32 -> 115, 1 x 3 x 3
+                         Row{"layer4.0.downsample.0.weight", std::sqrt(2.0 / 256)},     // 128 -> 256, 1 x 1 x 1
+                         Row{"fc_feat.weight", std::sqrt(1.0 / 256)}, Row{"fcm.weight", std::sqrt(1.0 / 96)}}) {
+    INFO(row.name);
+    const std::vector<double> v = values(row.name);
+    REQUIRE(v.size() > 2000);
+    const auto [mean, deviation] = moments(v);
+    // Four standard errors of each.
+    const auto n = static_cast<double>(v.size());
+    CHECK(std::abs(mean) <= 4 * row.deviation / std::sqrt(n));
+    CHECK(std::abs(deviation - row.deviation) <= 4 * row.deviation / std::sqrt(2 * n));
+  }
+  for (const auto& [name, value] : {std::pair{"stem.1.weight", 1.0}, std::pair{"stem.1.bias", 0.0},
+                                    std::pair{"fc_feat.bias", 0.0}, std::pair{"fc_meta.bias", 0.0}})
+    CHECK(values(name) == std::vector<double>(values(name).size(), value));
+}
+
+TEST_CASE("logits of the meta branch by hand: pairs, a hidden layer with ReLU, a weight for each of its units") {
+  Backend& backend = open_device(GENERATE(as<std::string>{}, "ref", "cpu", "simt"));
+  const McnModel model({{"r2plus1d_10", 0.03, 0}, 2});
+  Tensors theta = initialise(model.parameters(), backend, DType::f64, 1);
+  const auto set = [&](const std::string& name, std::vector<double> v) {
+    for (std::size_t i = 0; i < theta.size(); ++i)
+      if (model.parameters()[i].name == name) theta[i].copy_from(v);
+  };
+  // Of a pair: 2 (a0 b0, a1 b1, (a0 - b0)^2, (a1 - b1)^2).
+  set("fcm.weight", {1, 0, 0, -1,  //
+                     -1, 2, 1, 0});
+  set("fcm.bias", {0.5, -1});
+  set("fc_meta.weight", {3, -2});
+  set("fc_meta.bias", {0.25});
+  const auto rows = [&](std::vector<double> v) {
+    return Tensor::from(backend, DType::f64, {2, 2}, std::span<const double>(v));
+  };
+  Tape tape;
+  const std::vector<Var> vars = tape.variables(theta);
+  const Var a = tape.constant(rows({1, 0, 0.6, 0.8}));
+  const Var b = tape.constant(rows({0, 1, 1, 0}));
+  const std::vector<double> logits = model.meta_logits(tape, vars, a, b).value.to_doubles();
+  // (a0, b0): pairs (0, 0, 2, 2): hidden (0 - 2 + .5, 0 + 2 - 1) = (-1.5 -> 0, 1)
+  // (a0, b1): (2, 0, 0, 0): (2.5, -3 -> 0)
+  // (a1, b0): (0, 1.6, .72, .08): (.42, 3.2 + .72 - 1 = 2.92)
+  // (a1, b1): (1.2, 0, .32, 1.28): (1.2 - 1.28 + .5 = .42, -1.2 + .32 - 1 -> 0)
+  const std::vector<double> expected{0.25 - 2, 0.25 + 7.5, 0.25 + 1.26 - 5.84, 0.25 + 1.26};
+  REQUIRE(logits.size() == 4);
+  for (std::size_t i = 0; i < 4; ++i) CHECK(std::abs(logits[i] - expected[i]) <= 1e-14);
+}
+
 TEST_CASE("batch statistics are collected where asked, and evaluation uses given ones") {
   Backend& backend = open_device("ref");
   const VideoResNet model({"r2plus1d_10", 0.1, 0});

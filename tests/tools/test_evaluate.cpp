@@ -2,13 +2,16 @@
 // before any work is done.
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "data/dataset.h"
+#include "engine/device.h"
 #include "engine/safetensors.h"
 #include "tests/catch.h"
 #include "tests/tools/run_command.h"
+#include "tools/network.h"
 
 namespace mcn {
 
@@ -352,6 +355,80 @@ TEST_CASE("embed checks --out before the work, and takes video files") {
   CHECK(missing.exit_code == 3);
   CHECK(missing.err.find("none.mp4") != std::string::npos);
   CHECK_FALSE(fs::exists(folder.file("m.csv")));
+}
+
+TEST_CASE("evaluate's R@k are those of the features that embed writes, of test videos among training videos") {
+  const Set& set = shared_set();
+  const test::TemporaryFolder folder;
+  REQUIRE(mcn_command(set.evaluate(set.root) + Arguments{"--json", folder.file("e.json")}).exit_code == 0);
+  const auto retrieval = json_of(folder.file("e.json")).at("retrieval");
+  struct Features {
+    std::vector<float> values;
+    std::vector<std::int64_t> labels;
+  };
+  const auto embedded = [&](const std::string& subset, const Arguments& more) {
+    const std::string path = folder.file(subset + ".safetensors");
+    REQUIRE(
+        mcn_command(set.embed() + Arguments{"--data", set.root, "--subset", subset, "--out", path} + more).exit_code ==
+        0);
+    const SafetensorsFile file = read_safetensors(path);
+    Features f;
+    const auto read = [&](const char* name, auto& into) {
+      const SafetensorsEntry& entry = file.tensors.at(name);
+      into.resize(static_cast<std::size_t>(entry.shape.numel()));
+      std::memcpy(into.data(), entry.data.data(), entry.data.size());
+    };
+    read("features", f.values);
+    read("labels", f.labels);
+    return f;
+  };
+  // Percent of queries with a video of their class among the k of the gallery with the highest cosines.
+  const auto recall = [](const Features& gallery, const Features& queries, std::size_t k) {
+    const std::size_t size = gallery.values.size() / gallery.labels.size();
+    const auto dot = [&](const float* x, const float* y) {
+      double sum = 0;
+      for (std::size_t f = 0; f < size; ++f) sum += static_cast<double>(x[f]) * static_cast<double>(y[f]);
+      return sum;
+    };
+    double hits = 0;
+    for (std::size_t q = 0; q < queries.labels.size(); ++q) {
+      std::vector<std::pair<double, std::int64_t>> order;
+      const float* x = &queries.values[q * size];
+      for (std::size_t g = 0; g < gallery.labels.size(); ++g) {
+        const float* y = &gallery.values[g * size];
+        order.emplace_back(-dot(x, y) / std::sqrt(dot(x, x) * dot(y, y)), gallery.labels[g]);
+      }
+      std::ranges::sort(order);
+      hits += std::any_of(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(k),
+                          [&](const auto& entry) { return entry.second == queries.labels[q]; })
+                  ? 1
+                  : 0;
+    }
+    return 100 * hits / static_cast<double>(queries.labels.size());
+  };
+  const Features train = embedded("train", {}), test = embedded("test", {});
+  REQUIRE(train.labels.size() == 12);
+  REQUIRE(test.labels.size() == 6);
+  CHECK(std::abs(retrieval.at("value").get<double>() - recall(train, test, 1)) <= 1e-5);
+  CHECK(std::abs(retrieval.at("r5").get<double>() - recall(train, test, 5)) <= 1e-5);
+  REQUIRE((recall(test, train, 1) != recall(train, test, 1) || recall(test, train, 5) != recall(train, test, 5)));
+  const Features random_train = embedded("train", {"--random-init"}), random_test = embedded("test", {"--random-init"});
+  CHECK(random_test.values != test.values);
+  CHECK(std::abs(retrieval.at("random").at("value").get<double>() - recall(random_train, random_test, 1)) <= 1e-5);
+}
+
+TEST_CASE("random weights are those of the seed that the checkpoint was trained with") {
+  Backend& backend = open_device("cpu");
+  ModelDescription description;
+  description.model = {{"r2plus1d_10", 0.05, 0}, 8};
+  description.seed = 7;
+  const McnModel model(description.model);
+  const ModelState state = random_state({description, model, {}}, backend);
+  const Tensors of_seed_7 = initialise(model.parameters(), backend, DType::f32, 7);
+  const Tensors of_seed_0 = initialise(model.parameters(), backend, DType::f32, 0);
+  CHECK(state.theta.front().to_doubles() == of_seed_7.front().to_doubles());
+  CHECK(state.theta.front().to_doubles() != of_seed_0.front().to_doubles());
+  CHECK(state.running.front().mean.to_doubles() == std::vector<double>(state.running.front().mean.to_doubles().size()));
 }
 
 }  // namespace mcn

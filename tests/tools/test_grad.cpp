@@ -225,8 +225,7 @@ TEST_CASE("grad writes losses and every gradient in PyTorch's layout, and proves
     const SafetensorsEntry& entry = got.tensors.at("grad." + spec.name);
     CHECK(entry.shape == file.tensors.at("model." + spec.name).shape);
     CHECK(entry.dtype == DType::f32);
-    double difference = 0;
-    double norm = 0;
+    std::size_t wrong = 0;
     const std::vector<float> a = floats(entry);
     const std::vector<double> b = expected.gradient[i].to_doubles();
     for (std::size_t at = 0; at < b.size(); ++at) {
@@ -237,10 +236,9 @@ TEST_CASE("grad writes losses and every gradient in PyTorch's layout, and proves
         const auto taps = static_cast<std::size_t>(spec.shape.kd() * spec.shape.kh() * spec.shape.kw());
         to = (at / (taps * inputs) * inputs + at % inputs) * taps + at / inputs % taps;
       }
-      difference = std::max(difference, std::abs(static_cast<double>(a[to]) - b[at]));
-      norm = std::max(norm, std::abs(b[at]));
+      wrong += static_cast<double>(a[to]) == b[at] ? 0 : 1;
     }
-    CHECK(difference <= 1e-3 * norm + 1e-12);
+    CHECK(wrong == 0);  // the same device and code, and threads change no bit
   }
 
   const std::string before = test::read_file(out);
