@@ -16,6 +16,7 @@
 
 #include "kernels/error.h"
 #include "kernels/parallel.h"
+#include "kernels/simt/guards.h"
 #include "kernels/simt/language.h"
 #include "kernels/simt/memory.h"
 
@@ -219,6 +220,10 @@ class BlockRunner {
     lane_order_ = ordered(warp_lanes, order, salt + 1);
     run_threads();
     current_ = nullptr;
+    if (const auto touch = take_touch(); touch && !failed_)
+      set_failure(fmt::format(
+          "thread {} {} byte {} of an allocation of {} bytes", text(touch->thread), touch->writes ? "writes" : "reads",
+          static_cast<const std::byte*>(touch->address) - touch->allocation.begin, touch->allocation.bytes));
     if (failed_) {
       abandon();
       current_ = nullptr;
@@ -444,6 +449,7 @@ void run_grid(const Launch& launch, Order order) {
   std::exception_ptr failed;
   std::mutex mutex;
   std::atomic<bool> stop{false};
+  const GuardWatch watch;
   run_parallel(static_cast<std::int64_t>(blocks), [&](std::int64_t i, std::int64_t) {
     if (stop) return;
     const unsigned id = ids[static_cast<std::size_t>(i)];

@@ -3,10 +3,12 @@
 
 #include <fmt/format.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 
 #include "kernels/error.h"
 #include "kernels/simt/state.h"
@@ -24,11 +26,62 @@ void poison(std::byte* p, const Allocation& allocation) {
   if (!allocation.reserved) std::memset(p, 0xFF, allocation.bytes);
 }
 
+// To the byte, so that AddressSanitizer sees the first store past the end; std::aligned_alloc wants whole multiples.
+std::byte* aligned(std::size_t bytes) {
+  constexpr std::size_t alignment = 256;
+  void* memory = nullptr;
+  return posix_memalign(&memory, alignment, bytes) == 0 ? static_cast<std::byte*>(memory) : nullptr;
+}
+
+#if defined(__SANITIZE_ADDRESS__)
+
+// AddressSanitizer sees the first byte past the end.
+std::byte* between_guards(std::size_t bytes) { return aligned(bytes); }
+void unmap(std::byte* p, std::size_t) { std::free(p); }
+
+#else
+
+constexpr std::size_t guard_bytes = std::size_t{64} << 10;
+constexpr std::size_t vector_bytes = 16;  // the widest load or store of a kernel
+
+std::size_t rounded_up(std::size_t bytes, std::size_t to) { return (bytes + to - 1) / to * to; }
+
+struct Mapping {
+  std::size_t padded, pages;  // what the allocation takes, and the pages that it ends with
+  explicit Mapping(std::size_t bytes)
+      : padded(rounded_up(bytes, vector_bytes)),
+        pages(rounded_up(padded, static_cast<std::size_t>(sysconf(_SC_PAGESIZE)))) {}
+  [[nodiscard]] std::size_t all() const { return pages + 2 * guard_bytes; }
+};
+
+std::byte* between_guards(std::size_t bytes) {
+  if (bytes > std::numeric_limits<std::size_t>::max() / 2) return nullptr;
+  const Mapping mapping(bytes);
+  void* begin = mmap(nullptr, mapping.all(), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (begin == MAP_FAILED) return nullptr;
+  std::byte* const usable = static_cast<std::byte*>(begin) + guard_bytes;
+  if (mprotect(usable, mapping.pages, PROT_READ | PROT_WRITE) != 0) {
+    munmap(begin, mapping.all());
+    return nullptr;
+  }
+  std::byte* const p = usable + (mapping.pages - mapping.padded);
+  std::memset(usable, 0xFF, mapping.pages - mapping.padded);
+  std::memset(p + bytes, 0xFF, mapping.padded - bytes);
+  return p;
+}
+
+void unmap(std::byte* p, std::size_t bytes) {
+  const Mapping mapping(bytes);
+  munmap(p + mapping.padded - mapping.pages - guard_bytes, mapping.all());
+}
+
+#endif
+
 void give_back(std::byte* p, const Allocation& allocation) {
   if (allocation.reserved)
     munmap(p, allocation.bytes);
   else
-    std::free(p);
+    unmap(p, allocation.bytes);
 }
 
 void release(std::byte* p) {
@@ -52,13 +105,6 @@ mcn::simt::Work turn(std::byte* p, bool live) {
     poison(p, allocation);
     allocation.live = live;
   };
-}
-
-// To the byte, so that AddressSanitizer sees the first store past the end; std::aligned_alloc wants whole multiples.
-std::byte* aligned(std::size_t bytes) {
-  constexpr std::size_t alignment = 256;
-  void* memory = nullptr;
-  return posix_memalign(&memory, alignment, bytes) == 0 ? static_cast<std::byte*>(memory) : nullptr;
 }
 
 // Addresses without memory behind them: a store or load by mistake is a fault.
@@ -100,6 +146,23 @@ MemoryRange live_range(const void* p) {
   return {found->first, found->second.bytes};
 }
 
+MemoryRange allocation_beside([[maybe_unused]] const void* p) {
+#if !defined(__SANITIZE_ADDRESS__)
+  const Allocations& all = device().allocations;
+  const auto* at = static_cast<const std::byte*>(p);
+  const auto after = all.upper_bound(at);
+  const auto beside = [&](const Allocations::value_type& entry) {
+    const Mapping mapping(entry.second.bytes);
+    const std::byte* begin = entry.first + mapping.padded - mapping.pages - guard_bytes;
+    return !entry.second.reserved && at >= begin && at < begin + mapping.all();
+  };
+  if (after != all.begin() && beside(*std::prev(after)))
+    return {std::prev(after)->first, std::prev(after)->second.bytes};
+  if (after != all.end() && beside(*after)) return {after->first, after->second.bytes};
+#endif
+  return {};
+}
+
 std::string name_of_device_address(const void* p) {
   const auto found = find(device().allocations, p);
   if (found == device().allocations.end()) return "an address that the device has not handed out";
@@ -138,7 +201,7 @@ cudaError_t cudaMallocAsync(void** p, std::size_t bytes, cudaStream_t stream) {
   const auto fits = [&] { return device().limit == 0 || device().in_use + more <= device().limit; };
   if (!fits()) run_until(*stream, stream->put);  // what it frees may be enough
   const bool dry = device().dry;
-  std::byte* const memory = !fits() ? nullptr : dry ? reserve(bytes) : aligned(bytes);
+  std::byte* const memory = !fits() ? nullptr : dry ? reserve(bytes) : between_guards(bytes);
   if (memory == nullptr) return result(cudaErrorMemoryAllocation);
   *p = memory;
   device().in_use += more;

@@ -23,6 +23,10 @@ struct MemoryRange {
 /// The device allocation that an address lies in and that a stream's work may use now; empty if there is none. For
 /// kernels while they run.
 MemoryRange live_range(const void* p);
+/// The device allocation beside which an address lies, in memory that nobody may touch; empty if there is none. Every
+/// allocation has so much of it on both sides, up to its last byte but for what makes it a multiple of 16, which holds
+/// NaN. (With AddressSanitizer none, which watches to the byte itself.) For a signal's handler while a kernel runs.
+MemoryRange allocation_beside(const void* p);
 /// "byte 12 of an allocation of 256 bytes", or that it is none of the device's.
 std::string name_of_device_address(const void* p);
 

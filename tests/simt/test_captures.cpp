@@ -243,9 +243,9 @@ TEST_CASE("the padding of an argument is not taken for an address") {
   const Stream stream;
   const DeviceArray<float> kept(stream.get(), threads);
   MCN_CUDA(cudaMemsetAsync(kept.get(), 0, bytes, stream.get()));
-  auto lost = std::make_unique<DeviceArray<float>>(stream.get(), threads);
+  auto lost = std::make_unique<DeviceArray<float>>(stream.get(), 64);
   Flagged flagged{};
-  const float* const stale = lost->get();  // aligned to 256 bytes: its first byte is false
+  const float* const stale = lost->get();  // 256 bytes, up to a page's end: the address's first byte is false
   std::memcpy(static_cast<void*>(&flagged), &stale, sizeof stale);
   flagged.x = kept.get();
   REQUIRE_FALSE(flagged.twice);

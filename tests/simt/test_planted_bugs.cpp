@@ -95,6 +95,25 @@ __global__ void out_of_bounds_kernel(int n, float* y) {
 }
 #endif
 
+#if !defined(__SANITIZE_ADDRESS__)
+// Bug: threads read past the end, or before the beginning, and drop what they find.
+__global__ void read_outside_kernel(std::int64_t offset, const float* x, float* y) {
+  const float value = x[static_cast<std::int64_t>(threadIdx.x) + offset];
+  y[threadIdx.x] = value == 12345.0F ? 1.0F : 0.0F;
+}
+
+// Bug: reads 16 bytes of which the last 4 lie past the end.
+__global__ void wide_read_kernel(const float* x, float* y) {
+  if (threadIdx.x != 0) return;
+  float four[4];
+  std::memcpy(four, x + 61, sizeof four);
+  y[0] = four[0] + four[3] == 12345.0F ? 1.0F : 0.0F;
+}
+
+// Bug: writes past the end.
+__global__ void write_outside_kernel(float* y) { y[threadIdx.x + 1] = 1; }
+#endif
+
 __global__ void double_kernel(float* x) { x[threadIdx.x] *= 2; }
 
 std::vector<float> numbers() {
@@ -172,6 +191,26 @@ TEST_CASE("more shared memory than the launch gave is an error") {
   CHECK(failure<too_much_shared_kernel>(16, y.data()).find("uses 256 bytes of shared memory, launched with 16") !=
         std::string::npos);
 }
+
+#if !defined(__SANITIZE_ADDRESS__)
+TEST_CASE(
+    "a read outside its allocation is an error that names kernel, block, thread and byte, also if it is dropped") {
+  const Stream stream;
+  const DeviceArray<float> x(stream.get(), threads), y(stream.get(), threads);
+  CHECK(failure<read_outside_kernel>(0, std::int64_t{1}, x.get(), y.get())
+            .find("read_outside_kernel, block (0, 0, 0): thread (63, 0, 0) reads byte 256 of an allocation of 256 "
+                  "bytes") != std::string::npos);
+  CHECK(failure<read_outside_kernel>(0, std::int64_t{-2048}, x.get(), y.get()).find("reads byte -") !=
+        std::string::npos);
+  CHECK(failure<wide_read_kernel>(0, x.get(), y.get()).find("reads byte 256 of an allocation of 256 bytes") !=
+        std::string::npos);
+  CHECK(failure<write_outside_kernel>(0, y.get())
+            .find("write_outside_kernel, block (0, 0, 0): thread (63, 0, 0) writes byte 256 of an allocation of 256 "
+                  "bytes") != std::string::npos);
+  // The same kernel within its allocation, afterwards.
+  CHECK(test::outcome_of<read_outside_kernel>(threads, 0, std::int64_t{0}, x.get(), y.get()).empty());
+}
+#endif
 
 TEST_CASE("a missing event wait shows: the other stream's work has not happened yet") {
   const Stream first, second;
