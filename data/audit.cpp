@@ -4,7 +4,6 @@
 #include <xxhash.h>
 
 #include <algorithm>
-#include <fstream>
 #include <map>
 #include <memory>
 #include <optional>
@@ -13,6 +12,7 @@
 
 #include "data/container.h"
 #include "data/decoder.h"
+#include "data/index_cache.h"
 #include "data/listing.h"
 #include "data/ordered.h"
 #include "data/video_pool.h"
@@ -32,6 +32,7 @@ struct Look {
   std::optional<AuditFault> fault;
   std::string detail;
   std::int64_t bytes = 0, frames = 0;
+  std::string index{};  ///< what is wrong with the cache's
 };
 
 /// Of containers that count frames truly: MP4 may say in an edit list that some are not to be shown.
@@ -39,12 +40,12 @@ std::int64_t promised_frames(const Decoder& decoder) {
   return std::string_view(decoder.format().iformat->name) == "avi" ? decoder.stream().nb_frames : 0;
 }
 
-Look look_into(const VideoSource& source, const AuditConfig& config) {
+Look look_once(const VideoSource& source, const AuditConfig& config) {
   Look look;
   const Deadline deadline(config.timeout_seconds);
   try {
-    look.bytes = check_source(source);
-    const std::int64_t declared = declared_bytes(source).value_or(0);
+    look.bytes = check_source(source, deadline);
+    const std::int64_t declared = declared_bytes(source, deadline).value_or(0);
     if (declared > look.bytes)
       return {AuditFault::corrupt, fmt::format("cut off: {} bytes, its container has {}", look.bytes, declared),
               look.bytes, 0};
@@ -80,6 +81,39 @@ Look look_into(const VideoSource& source, const AuditConfig& config) {
   return look;
 }
 
+/// What the cache's index of a video says that the file does not; empty if they agree, or the cache has none.
+std::string wrong_index(const VideoSource& source, const AuditConfig& config) {
+  const IndexCacheEntry entry(config.index_folder, source);
+  const auto kept = entry.load();
+  if (!kept) return {};
+  std::shared_ptr<const VideoIndex> made;
+  std::string difference;
+  try {
+    made = Video(source, {.cache_bytes = 0, .timeout_seconds = config.timeout_seconds, .always_decode = kept->proven()})
+               .index();
+  } catch (const DataError& error) {
+    return fmt::format("{} says: {} frames; {}; remove it", entry.path(), kept->info.frames, error.what());
+  }
+  if (kept->info.frames != made->info.frames)
+    difference = fmt::format("{} frames, the file has {}", kept->info.frames, made->info.frames);
+  else if (kept->proven() != made->proven())
+    difference = "what the packets say, and the file needs to be decoded";
+  else if (kept->fingerprints != made->fingerprints || kept->packets != made->packets)
+    difference = "other frames than the file has";
+  else
+    return {};
+  return fmt::format("{} says: {}; remove it", entry.path(), difference);
+}
+
+/// FFmpeg does not always tell when it had no memory for something: what looks wrong is looked at once more.
+Look look_into(const VideoSource& source, const AuditConfig& config) {
+  const auto once = [&] { return with_memory(source.name, [&] { return look_once(source, config); }); };
+  Look look = once();
+  if (look.fault == AuditFault::corrupt) look = once();
+  if (!config.index_folder.empty() && look.fault != AuditFault::stuck) look.index = wrong_index(source, config);
+  return look;
+}
+
 using Hash = std::pair<std::uint64_t, std::uint64_t>;
 
 /// Nothing for a file that cannot be read to its end, or not in time: no Hash, or late.
@@ -96,15 +130,17 @@ HashLook hash_of(const VideoSource& source, std::int64_t bytes, double timeout_s
   const std::unique_ptr<XXH3_state_t, StateDeleter> state(XXH3_createState());
   if (!state) throw std::bad_alloc();
   XXH3_128bits_reset(state.get());
-  std::ifstream file(source.path, std::ios::binary);
-  file.seekg(source.offset);
-  std::vector<char> buffer(1 << 18);
-  while (bytes > 0) {
-    const auto length = static_cast<std::streamsize>(std::min(bytes, static_cast<std::int64_t>(buffer.size())));
-    if (deadline.over()) return {std::nullopt, true};
-    if (!file.read(buffer.data(), length)) return {std::nullopt, deadline.over()};
-    XXH3_128bits_update(state.get(), buffer.data(), static_cast<std::size_t>(length));
-    bytes -= length;
+  std::vector<std::uint8_t> buffer(1 << 18);
+  try {
+    const FileBytes file(source, deadline);
+    for (std::int64_t at = 0; at < bytes;) {
+      const std::size_t got = file.read(at, buffer, deadline);
+      if (got == 0) return {};
+      XXH3_128bits_update(state.get(), buffer.data(), got);
+      at += static_cast<std::int64_t>(got);
+    }
+  } catch (const DataError&) {
+    return {std::nullopt, deadline.over()};
   }
   const XXH128_hash_t hash = XXH3_128bits_digest(state.get());
   return {Hash{hash.high64, hash.low64}, false};
@@ -241,6 +277,7 @@ class Auditor {
       report_.bytes += look.bytes;
       report_.frames += look.frames;
       if (look.fault) find(*look.fault, i, look.detail);
+      if (!look.index.empty()) find(AuditFault::wrong_index, i, look.index);
       step();
     }
   }
@@ -302,7 +339,7 @@ class Auditor {
 }  // namespace
 
 const char* name_of(AuditFault fault) {
-  constexpr std::array names{"missing", "corrupt", "stuck", "short", "duplicate", "mislabelled"};
+  constexpr std::array names{"missing", "corrupt", "stuck", "short", "duplicate", "mislabelled", "index"};
   return names[static_cast<std::size_t>(fault)];
 }
 

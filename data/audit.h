@@ -13,10 +13,12 @@ namespace mcn {
 
 /// missing: listed and not on disk. corrupt: cannot be opened or decoded, damaged, or cut off. stuck: took longer than
 /// it may. too_short: fewer frames than a clip. duplicate: the same bytes as another, or listed twice. mislabelled:
-/// listed under another class than its folder's.
-enum class AuditFault : std::uint8_t { missing, corrupt, stuck, too_short, duplicate, mislabelled };
-inline constexpr std::array all_audit_faults{AuditFault::missing,   AuditFault::corrupt,   AuditFault::stuck,
-                                             AuditFault::too_short, AuditFault::duplicate, AuditFault::mislabelled};
+/// listed under another class than its folder's. wrong_index: the index that a cache keeps of it says otherwise than
+/// the file.
+enum class AuditFault : std::uint8_t { missing, corrupt, stuck, too_short, duplicate, mislabelled, wrong_index };
+inline constexpr std::array all_audit_faults{AuditFault::missing,    AuditFault::corrupt,   AuditFault::stuck,
+                                             AuditFault::too_short,  AuditFault::duplicate, AuditFault::mislabelled,
+                                             AuditFault::wrong_index};
 const char* name_of(AuditFault fault);
 
 struct AuditConfig {
@@ -25,6 +27,7 @@ struct AuditConfig {
   int frames = 16;             ///< of a clip
   bool decode = false;         ///< every frame of every video; else the first clip of each
   int threads = 2;             ///< change nothing of the report
+  std::string index_folder;    ///< of a cache whose indices are compared with the files; empty: none
   double timeout_seconds = 0;  ///< for looking into a file, and for comparing it with others; 0: none
 };
 
@@ -51,7 +54,8 @@ struct AuditReport {
 
 /// DataError for lists that cannot be read or are malformed, as load_dataset; what is wrong with single videos is in
 /// the report. progress(done, total) is called from the caller's thread, also ten times a second while a file takes its
-/// time, and may throw to stop; the files under way are waited for then.
+/// time, and may throw to stop; the files under way are waited for then. SystemError where a file cannot be looked at
+/// for the system's sake: that is no finding.
 AuditReport audit(const AuditConfig& config, const std::function<void(std::int64_t, std::int64_t)>& progress = {});
 
 }  // namespace mcn

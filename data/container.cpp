@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <fstream>
 #include <limits>
 #include <string_view>
 
@@ -12,27 +11,22 @@ namespace {
 
 constexpr std::int64_t largest = std::numeric_limits<std::int64_t>::max() / 4;
 
-/// The video's bytes by their place in it.
+/// What is wanted of a video's bytes here.
 class Bytes {
  public:
-  explicit Bytes(const VideoSource& source) : file_(source.path, std::ios::binary), first_(source.offset) {
-    file_.seekg(0, std::ios::end);
-    size_ = source.whole_file() ? static_cast<std::int64_t>(file_.tellg()) : source.bytes;
-  }
+  Bytes(const VideoSource& source, const Deadline& deadline) : file_(source, deadline), deadline_(deadline) {}
 
-  [[nodiscard]] std::int64_t size() const { return size_; }
+  [[nodiscard]] std::int64_t size() const { return file_.size(); }
 
   /// False if they are not all there.
   bool read(std::int64_t at, unsigned char* out, std::int64_t count) {
-    if (at < 0 || count > size_ || at > size_ - count) return false;
-    file_.clear();
-    file_.seekg(first_ + at);
-    return static_cast<bool>(file_.read(reinterpret_cast<char*>(out), count));
+    const auto wanted = static_cast<std::size_t>(count);
+    return file_.read(at, {out, wanted}, deadline_) == wanted;
   }
 
  private:
-  std::ifstream file_;
-  std::int64_t first_, size_ = 0;
+  FileBytes file_;
+  const Deadline& deadline_;
 };
 
 std::int64_t big_endian(const unsigned char* bytes, int count) {
@@ -111,8 +105,8 @@ std::optional<std::int64_t> of_matroska(Bytes& bytes) {
 
 }  // namespace
 
-std::optional<std::int64_t> declared_bytes(const VideoSource& source) {
-  Bytes bytes(source);
+std::optional<std::int64_t> declared_bytes(const VideoSource& source, const Deadline& deadline) {
+  Bytes bytes(source, deadline);
   unsigned char start[12] = {};
   if (!bytes.read(0, start, 12)) return std::nullopt;
   const std::string_view text(reinterpret_cast<const char*>(start), 12);

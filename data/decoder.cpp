@@ -10,17 +10,6 @@
 namespace mcn {
 namespace {
 
-// A damaged header must not make the decoder reserve gigabytes: 8192 x 8192 and no more.
-constexpr std::int64_t max_pixels = std::int64_t{1} << 26;
-
-int clear_buffer(AVCodecContext* codec, AVFrame* frame, int flags) {
-  const int code = avcodec_default_get_buffer2(codec, frame, flags);
-  if (code < 0) return code;
-  for (AVBufferRef* buffer : frame->buf)
-    if (buffer != nullptr) std::memset(buffer->data, 0, buffer->size);
-  return code;
-}
-
 /// The stream that the ffmpeg program takes, which is not av_find_best_stream()'s choice: of those of which packets
 /// were seen, and that are to be shown by default, the one with the most pixels. Of those that can be decoded; else
 /// FFmpeg's code.
@@ -47,81 +36,68 @@ int video_stream(const AVFormatContext& format) {
 
 }  // namespace
 
-void Deadline::restart() {
-  if (seconds_ > 0)
-    end_ = std::chrono::steady_clock::now() +
-           std::chrono::duration_cast<std::chrono::steady_clock::duration>(std::chrono::duration<double>(seconds_));
+int Decoder::get_buffer(AVCodecContext* codec, AVFrame* frame, int flags) {
+  auto& decoder = *static_cast<Decoder*>(codec->opaque);
+  const int code = avcodec_default_get_buffer2(codec, frame, flags);
+  if (code == AVERROR(ENOMEM)) decoder.no_memory_ = true;
+  if (code < 0 || !decoder.clear_frames_) return code;
+  for (AVBufferRef* buffer : frame->buf)
+    if (buffer != nullptr) std::memset(buffer->data, 0, buffer->size);
+  return code;
 }
 
-bool Deadline::over() const { return seconds_ > 0 && std::chrono::steady_clock::now() >= end_; }
-
-void Deadline::check(const std::string& name) const {
-  if (over()) fail<DataError>("video", "{}: not done after {} s", name, seconds_);
-}
-
-int Decoder::interrupted(void* self) { return static_cast<Decoder*>(self)->deadline_.over() ? 1 : 0; }
+void Decoder::check(int code) const { input_.check(no_memory_ ? AVERROR(ENOMEM) : code); }
 
 Decoder::Decoder(const VideoSource& source, const DecoderOptions& options)
-    : name_(source.name), deadline_(options.timeout_seconds) {
-  ffmpeg::silence();
-  check_source(source);
-  // The whitelist keeps a playlist's content from opening anything else.
-  ffmpeg::Options dictionary;
-  dictionary.set("protocol_whitelist", source.protocols());
-  AVFormatContext* opened = avformat_alloc_context();
-  if (opened == nullptr) throw std::bad_alloc();
-  opened->interrupt_callback = {&Decoder::interrupted, this};
-  int code = avformat_open_input(&opened, source.url().c_str(), nullptr, dictionary.get());
-  deadline_.check(name_);
-  if (code < 0)
-    fail<DataError>("video", "{}: not a video file that FFmpeg can read ({})", name_, ffmpeg::error_text(code));
-  format_.reset(opened);
-  // FFmpeg takes any text for "ANSI art", one frame of letters.
-  if (std::string_view(format_->iformat->name) == "tty")
-    fail<DataError>("video", "{}: a text file, not a video", name_);
-  code = avformat_find_stream_info(format_.get(), nullptr);
-  deadline_.check(name_);
-  if (code < 0) fail<DataError>("video", "{}: cannot read its streams ({})", name_, ffmpeg::error_text(code));
-  const int index = video_stream(*format_);
+    : name_(source.name), input_(source, options.timeout_seconds), clear_frames_(options.clear_frames) {
+  AVFormatContext& format = input_.format();
+  const int index = video_stream(format);
   if (index < 0)
     fail<DataError>("video", "{}: {}", name_,
                     index == AVERROR_DECODER_NOT_FOUND ? "no decoder for its video stream" : "it has no video stream");
-  stream_ = format_->streams[index];
+  stream_ = format.streams[index];
   const AVCodec* decoder = avcodec_find_decoder(stream_->codecpar->codec_id);
   if ((stream_->disposition & AV_DISPOSITION_ATTACHED_PIC) != 0)
     fail<DataError>("video", "{}: it has no video stream, only a cover picture", name_);
-  for (unsigned i = 0; i < format_->nb_streams; ++i)
-    if (static_cast<int>(i) != index) format_->streams[i]->discard = AVDISCARD_ALL;
+  for (unsigned i = 0; i < format.nb_streams; ++i)
+    if (static_cast<int>(i) != index) format.streams[i]->discard = AVDISCARD_ALL;
 
   codec_.reset(avcodec_alloc_context3(decoder));
   packet_.reset(av_packet_alloc());
   frame_.reset(av_frame_alloc());
   if (!codec_ || !packet_ || !frame_) throw std::bad_alloc();
-  code = avcodec_parameters_to_context(codec_.get(), stream_->codecpar);
+  int code = avcodec_parameters_to_context(codec_.get(), stream_->codecpar);
   codec_->pkt_timebase = stream_->time_base;
   codec_->thread_count = options.threads;
   codec_->thread_type = FF_THREAD_FRAME;
-  codec_->max_pixels = max_pixels;
-  if (options.clear_frames) codec_->get_buffer2 = clear_buffer;
+  codec_->max_pixels = most_pixels;
+  codec_->opaque = this;
+  codec_->get_buffer2 = get_buffer;
   if (options.cuda) decode_on_cuda(*codec_, *decoder);
   if (code >= 0) code = avcodec_open2(codec_.get(), decoder, nullptr);
+  check(code);
+  if (code == AVERROR(EAGAIN)) fail_by_errno("video", name_, EAGAIN);  // no thread for the codec
   if (code < 0) fail<DataError>("video", "{}: cannot decode {} ({})", name_, decoder->name, ffmpeg::error_text(code));
 }
 
 const AVPacket* Decoder::read() {
   while (true) {
     av_packet_unref(packet_.get());
-    deadline_.check(name_);
-    end_ = av_read_frame(format_.get(), packet_.get());
+    check(0);
+    end_ = av_read_frame(&input_.format(), packet_.get());
+    check(end_);
     if (end_ < 0) {
-      deadline_.check(name_);
       if (end_ != AVERROR_EOF) ++cut_off_;
       return nullptr;
     }
+    if (packet_->size > most_packet_bytes)
+      fail<DataError>("video", "{}: a packet of {} bytes, more than the {} that it may have", name_, packet_->size,
+                      most_packet_bytes);
     if (packet_->stream_index == stream_->index) break;
   }
   if ((packet_->flags & AV_PKT_FLAG_CORRUPT) != 0) ++cut_off_;
-  ++number_;
+  if (++number_ >= most_packets)
+    fail<DataError>("video", "{}: more than {} packets, the most that a video may have", name_, most_packets);
   place_ = {packet_->pos, packet_->dts, packet_->pts, packet_->size};
   return packet_.get();
 }
@@ -130,7 +106,7 @@ void Decoder::feed() {
   // Any error of the demuxer ends the stream: what was read before it counts.
   if (!std::exchange(held_, false) && read() == nullptr) {
     draining_ = true;
-    avcodec_send_packet(codec_.get(), nullptr);
+    check(avcodec_send_packet(codec_.get(), nullptr));
     return;
   }
   if (on_packet_) on_packet_(*packet_);
@@ -139,18 +115,22 @@ void Decoder::feed() {
   codec_->skip_frame = !kept && spare_ && spare_(number_) ? AVDISCARD_NONREF : AVDISCARD_DEFAULT;
   packet_->pts = number_;
   packet_->dts = AV_NOPTS_VALUE;
-  if (avcodec_send_packet(codec_.get(), packet_.get()) < 0) ++damaged_;
+  const int code = avcodec_send_packet(codec_.get(), packet_.get());
+  check(code);
+  if (code < 0) ++damaged_;
   av_packet_unref(packet_.get());
 }
 
 AVFrame* Decoder::next() {
   while (true) {
-    deadline_.check(name_);
     const int code = avcodec_receive_frame(codec_.get(), frame_.get());
+    check(code);
     if (code >= 0) {
       // A decoder in trouble may hand out a frame without a picture.
       if (frame_->data[0] == nullptr || frame_->width <= 0 || frame_->height <= 0) continue;
-      if (const int fetched = fetch(*frame_); fetched < 0)
+      const int fetched = fetch(*frame_);
+      check(fetched);
+      if (fetched < 0)
         fail<DeviceError>("video", "{}: a frame cannot be copied from the device ({})", name_,
                           ffmpeg::error_text(fetched));
       if (frame_->decode_error_flags != 0 || (frame_->flags & AV_FRAME_FLAG_CORRUPT) != 0) ++damaged_;
@@ -174,7 +154,9 @@ void Decoder::learn() {
 bool Decoder::enter(const PacketPlace& key, std::int64_t number) {
   const std::int64_t time = key.dts != AV_NOPTS_VALUE ? key.dts : key.pts;
   if (time == AV_NOPTS_VALUE || key.position < 0) return false;
-  if (av_seek_frame(format_.get(), stream_->index, time, AVSEEK_FLAG_BACKWARD) < 0) return false;
+  const int code = av_seek_frame(&input_.format(), stream_->index, time, AVSEEK_FLAG_BACKWARD);
+  check(code);
+  if (code < 0) return false;
   avcodec_flush_buffers(codec_.get());
   late_vops_.reset();
   draining_ = false;

@@ -1,30 +1,17 @@
 // One decode of a file's video stream, from its start or from a keyframe on. Internal to data/.
 #pragma once
 
-#include <chrono>
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <string>
 
 #include "data/ffmpeg.h"
+#include "data/media_input.h"
 #include "data/packet_reader.h"
 #include "data/source.h"
 
 namespace mcn {
-
-/// When to give up on a file that is stuck: DataError after that many seconds; 0: never.
-class Deadline {
- public:
-  explicit Deadline(double seconds) : seconds_(seconds) { restart(); }
-  void restart();
-  [[nodiscard]] bool over() const;
-  /// DataError if it is over.
-  void check(const std::string& name) const;
-
- private:
-  double seconds_;
-  std::chrono::steady_clock::time_point end_;
-};
 
 /// Where a packet lies in its file, and when in the stream's time base: enough to know it again.
 struct PacketPlace {
@@ -47,7 +34,8 @@ struct DecoderOptions {
 };
 
 /// Demuxer and decoder of one file. Packets are numbered from 0 in the order of the file. DataError from the
-/// constructor as Video's, and from every call that the deadline ends.
+/// constructor as Video's, and from every call that the deadline or a limit (data/media_input.h) ends. What the system
+/// fails to give is a SystemError from whichever call meets it, never damage and never the end of a file.
 class Decoder {
  public:
   explicit Decoder(const VideoSource& source, const DecoderOptions& options = {});
@@ -80,10 +68,10 @@ class Decoder {
   void on_packet(std::function<void(const AVPacket&)> f) { on_packet_ = std::move(f); }
 
   /// A new time allowance for what follows.
-  void restart_deadline() { deadline_.restart(); }
+  void restart_deadline() { input_.deadline().restart(); }
 
   [[nodiscard]] const AVStream& stream() const { return *stream_; }
-  [[nodiscard]] const AVFormatContext& format() const { return *format_; }
+  [[nodiscard]] const AVFormatContext& format() const { return input_.format(); }
   [[nodiscard]] AVCodecContext& codec() const { return *codec_; }
   /// Packets that the decoder refused, and frames that it calls damaged.
   [[nodiscard]] std::int64_t damaged() const { return damaged_; }
@@ -94,11 +82,14 @@ class Decoder {
  private:
   /// Hands the decoder its next packet, or the end of the stream.
   void feed();
-  static int interrupted(void* self);
+  /// Throws if a code of FFmpeg's, or what its threads met, is the system's failure.
+  void check(int code) const;
+  static int get_buffer(AVCodecContext* codec, AVFrame* frame, int flags);
 
   std::string name_;
-  Deadline deadline_;
-  ffmpeg::Input format_;
+  MediaInput input_;
+  bool clear_frames_;
+  std::atomic<bool> no_memory_{false};  // a decoder may go on without the frame
   ffmpeg::Codec codec_;
   ffmpeg::Packet packet_;
   ffmpeg::Frame frame_;

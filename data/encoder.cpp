@@ -43,7 +43,7 @@ struct VideoWriter::Impl {
   }
 
   void open() {
-    ffmpeg::silence();
+    ffmpeg::set_up();
     const AVCodec* encoder = avcodec_find_encoder_by_name(config.codec.c_str());
     if (encoder == nullptr) fail("encode", "this FFmpeg has no encoder {}", config.codec);
     const AVPixelFormat pixels = av_get_pix_fmt(config.pixel_format.c_str());
@@ -143,7 +143,7 @@ namespace {
 // quantizer: of a codec that loses something; 0 for one that does not.
 std::string encode_image(AVCodecID id, AVPixelFormat pixels, int quantizer, std::span<const std::uint8_t> rgb,
                          int height, int width) {
-  ffmpeg::silence();
+  ffmpeg::set_up();
   const auto check = [id](int code) {
     if (code < 0)
       fail<DataError>("encode", "cannot make a {} image ({})", avcodec_get_name(id), ffmpeg::error_text(code));

@@ -1,4 +1,4 @@
-// FFmpeg behind owning pointers, and the few calls that differ between FFmpeg 5.1 (Debian 12) and 6.1 (Ubuntu 24.04).
+// FFmpeg behind owning pointers, and the few calls that differ between FFmpeg 5.1 (Debian 12) and 7.1 (Debian 13).
 // Only data/'s own sources include this header: nothing of FFmpeg shows in the project's interfaces.
 #pragma once
 
@@ -67,10 +67,19 @@ inline std::string error_text(int code) {
   return text;
 }
 
-/// Keeps FFmpeg from writing to stderr; errors reach the user as exceptions.
-inline void silence() {
-  static const bool done = (av_log_set_level(AV_LOG_QUIET), true);
+/// Keeps FFmpeg from writing to stderr, since errors reach the user as exceptions, and from taking more bytes of memory
+/// in one piece.
+inline constexpr std::size_t most_allocation = std::size_t{1} << 29;
+inline void set_up() {
+  static const bool done = (av_log_set_level(AV_LOG_QUIET), av_max_alloc(most_allocation), true);
   (void)done;
+}
+
+/// Frees what avio_alloc_context() made, and its buffer.
+inline void free_io(AVIOContext* io) {
+  if (io == nullptr) return;
+  av_freep(&io->buffer);
+  avio_context_free(&io);
 }
 
 inline bool is_key(const AVFrame& frame) {

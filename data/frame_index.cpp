@@ -78,6 +78,7 @@ VideoIndex::VideoIndex(const VideoIndex& other)
       fingerprints(other.fingerprints),
       packets(other.packets),
       keys(other.keys),
+      doubtful(other.doubtful),
       may_skip(other.may_skip) {}
 
 std::shared_ptr<const VideoIndex> index_by_packets(const VideoSource& source, const VideoOptions& options) {
@@ -150,14 +151,16 @@ std::shared_ptr<const VideoIndex> index_by_decoding(const VideoSource& source, c
     if (caching) {
       room -= bytes_of(*frame);
       caching = room >= 0;
-      if (caching) cache.emplace_back(av_frame_clone(frame));
-      if (!caching || !cache.back()) cache.clear();
+      if (!caching) {
+        cache.clear();
+        continue;
+      }
+      cache.emplace_back(av_frame_clone(frame));
+      if (!cache.back()) fail_without_memory(source.name);
     }
   }
-  if (!caching) cache.clear();
-  if (info.frames == 0)
-    fail<DataError>("video", "{}: no frame of its {} stream can be decoded", source.name, info.codec);
   info.damaged = decoder.damaged();
+  index->doubtful = info.damaged > 0 || decoder.cut_off() > 0 || info.frames == 0;
   finish(*index);
 
   const std::int64_t packets = decoder.number() + 1;

@@ -4,9 +4,12 @@
 #include <fmt/format.h>
 #include <xxhash.h>
 
+#include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <limits>
 
 #include "engine/atomic_file.h"
 #include "kernels/error.h"
@@ -14,7 +17,8 @@
 namespace mcn {
 namespace {
 
-constexpr std::int64_t format_version = 4;
+// Entries of version 4 may be of a file that was read only in part.
+constexpr std::int64_t format_version = 5;
 
 class Writer {
  public:
@@ -41,6 +45,13 @@ class Reader {
     return v;
   }
   double real() { return std::bit_cast<double>(number()); }
+  std::int64_t in_range(std::int64_t least, std::int64_t most) {
+    const std::int64_t n = number();
+    if (n < least || n > most) throw Malformed();
+    return n;
+  }
+  int whole(int least) { return static_cast<int>(in_range(least, std::numeric_limits<int>::max())); }
+  bool flag() { return in_range(0, 1) == 1; }
   std::string text() { return std::string(take(number())); }
   /// Of things that take at least that many bytes each.
   std::int64_t count(std::int64_t bytes_each) {
@@ -111,45 +122,63 @@ void write(Writer& w, const VideoIndex& index) {
       w.number(v);
 }
 
-std::shared_ptr<VideoIndex> read(Reader& r) {
+std::shared_ptr<VideoIndex> read(Reader r) {
   auto index = std::make_shared<VideoIndex>();
   VideoInfo& i = index->info;
   for (std::string* s : {&i.container, &i.codec, &i.pixel_format, &i.color_matrix, &i.color_range}) *s = r.text();
-  i.width = static_cast<int>(r.number());
-  i.height = static_cast<int>(r.number());
-  i.frames = r.number();
-  i.keyframes = r.number();
-  i.b_frames = r.number() != 0;
-  i.rotation = static_cast<int>(r.number());
-  i.damaged = r.number();
-  i.other_sizes = r.number();
-  i.header_frames = r.number();
-  index->may_skip = r.number() != 0;
+  constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
+  i.width = r.whole(1);
+  i.height = r.whole(1);
+  i.frames = r.in_range(1, most);
+  i.keyframes = r.in_range(0, i.frames);
+  i.b_frames = r.flag();
+  i.rotation = static_cast<int>(r.in_range(0, 270));
+  i.damaged = r.in_range(0, most);
+  i.other_sizes = r.in_range(0, i.frames);
+  i.header_frames = r.in_range(0, most);
+  index->may_skip = r.flag();
   i.fps = r.real();
   i.seconds = r.real();
   Orientation& o = index->orientation;
-  for (bool* b : {&o.transpose, &o.flip_x, &o.flip_y}) *b = r.number() != 0;
+  for (bool* b : {&o.transpose, &o.flip_x, &o.flip_y}) *b = r.flag();
   o.degrees_clockwise = i.rotation;
   index->fingerprints.resize(static_cast<std::size_t>(r.count(8)));
   for (std::uint64_t& f : index->fingerprints) f = static_cast<std::uint64_t>(r.number());
   index->packets.resize(static_cast<std::size_t>(r.count(8)));
-  for (std::int64_t& p : index->packets) p = r.number();
+  for (std::int64_t& p : index->packets) p = r.in_range(0, most_packets - 1);
   index->keys.resize(static_cast<std::size_t>(r.count(48)));
   for (VideoIndex::Key& k : index->keys) {
-    for (std::int64_t* v : {&k.frame, &k.packet, &k.place.position, &k.place.dts, &k.place.pts}) *v = r.number();
-    k.place.bytes = static_cast<int>(r.number());
+    k.frame = r.in_range(0, i.frames - 1);
+    k.packet = r.in_range(0, most_packets - 1);
+    for (std::int64_t* v : {&k.place.position, &k.place.dts, &k.place.pts}) *v = r.number();
+    k.place.bytes = r.whole(0);
   }
   const auto either = [&](std::size_t n) { return n == 0 || std::cmp_equal(n, i.frames); };
-  if (!r.empty() || i.frames < 1 || !either(index->fingerprints.size()) || !either(index->packets.size()) ||
-      (index->fingerprints.empty() && index->packets.empty()))
+  if (!r.empty() || !std::isfinite(i.fps) || !std::isfinite(i.seconds) || !either(index->fingerprints.size()) ||
+      !either(index->packets.size()) || (index->fingerprints.empty() && index->packets.empty()) ||
+      !std::ranges::is_sorted(index->keys, {}, &VideoIndex::Key::frame))
     throw Malformed();
   return index;
 }
 
 }  // namespace
 
+std::string bytes_of_index(const VideoIndex& index) {
+  Writer w;
+  write(w, index);
+  return w.bytes();
+}
+
+std::shared_ptr<VideoIndex> index_of_bytes(std::string_view bytes) {
+  try {
+    return read(Reader(bytes));
+  } catch (const Malformed&) {
+    return nullptr;
+  }
+}
+
 IndexCacheEntry::IndexCacheEntry(const std::string& folder, const VideoSource& video)
-    : folder_(folder), name_(video.name) {
+    : folder_(folder), source_(video) {
   const std::string place = place_of(video);
   file_ = fmt::format("{}/{:016x}.index", folder, XXH3_64bits(place.data(), place.size()));
   header_ = header(video);
@@ -164,21 +193,15 @@ std::shared_ptr<const VideoIndex> IndexCacheEntry::load() const {
   std::memcpy(&sum, bytes->data(), sum_bytes);
   const std::string_view rest = std::string_view(*bytes).substr(sum_bytes);
   if (sum != XXH3_64bits(rest.data(), rest.size()) || !rest.starts_with(header_)) return nullptr;
-  try {
-    Reader reader(rest.substr(header_.size()));
-    std::shared_ptr<VideoIndex> index = read(reader);
-    index->info.path = name_;
-    return index;
-  } catch (const Malformed&) {
-    return nullptr;
-  }
+  std::shared_ptr<VideoIndex> index = index_of_bytes(rest.substr(header_.size()));
+  if (index) index->info.path = source_.name;
+  return index;
 }
 
 void IndexCacheEntry::store(const VideoIndex& index) const {
-  if (header_.empty()) return;
-  Writer w;
-  write(w, index);
-  const std::string rest = header_ + w.bytes();
+  // Not of a file that has changed while it was read.
+  if (header_.empty() || header(source_) != header_) return;
+  const std::string rest = header_ + bytes_of_index(index);
   const std::uint64_t sum = XXH3_64bits(rest.data(), rest.size());
   try {
     std::error_code ignored;

@@ -5,8 +5,11 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <charconv>
 #include <set>
+
+#include "kernels/error.h"
 
 namespace mcn {
 namespace {
@@ -15,9 +18,20 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view blank = " \t\r\n\v\f";
 
+/// A path that the system fails to look at is not one where nothing is.
+fs::file_status status_of(const fs::path& path) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (status.type() == fs::file_type::none && !is_fault_of_file(error.value()))
+    fail_by_errno("dataset", path.string(), error.value());
+  return status;
+}
+
 std::string read_text(const fs::path& path) {
   if (!is_file(path)) fail<DataError>("dataset", "{}: no such file", path.string());
+  errno = 0;
   auto text = bytes_of_file(path);
+  if (!text && errno != 0) fail_by_errno("dataset", path.string(), errno);
   if (!text) fail<DataError>("dataset", "{}: cannot be read", path.string());
   return std::move(*text);
 }
@@ -110,11 +124,17 @@ using FolderId = std::pair<dev_t, ino_t>;
 void collect(const fs::path& folder, bool (*wanted)(const fs::path&), std::set<FolderId>& visited,
              std::vector<fs::path>& found) {
   struct stat status {};
-  if (stat(folder.c_str(), &status) != 0 || !visited.emplace(status.st_dev, status.st_ino).second) return;
+  if (stat(folder.c_str(), &status) != 0) {
+    if (!is_fault_of_file(errno)) fail_by_errno("dataset", folder.string(), errno);
+    return;
+  }
+  if (!visited.emplace(status.st_dev, status.st_ino).second) return;
   for (const fs::directory_entry& entry : entries_of(folder)) {
     // An entry knows what it is from the folder: to ask of each of Kinetics' files would take minutes on some disks.
     std::error_code error;
-    if (entry.is_directory(error))
+    const bool folder_too = entry.is_directory(error);
+    if (error && !is_fault_of_file(error.value())) fail_by_errno("dataset", entry.path().string(), error.value());
+    if (folder_too)
       collect(entry.path(), wanted, visited, found);
     else if (wanted(entry.path()))
       found.push_back(entry.path());
@@ -174,7 +194,9 @@ std::vector<CsvRow> read_csv(const fs::path& path) { return parse_csv(read_text(
 void require_folder(const std::string& path) {
   std::error_code error;
   if (!fs::is_directory(path, error)) fail<DataError>("dataset", "{}: no such folder", path);
-  if (fs::is_empty(path, error) || error) fail<DataError>("dataset", "{}: the folder is empty", path);
+  const bool empty = fs::is_empty(path, error);
+  if (error && !is_fault_of_file(error.value())) fail_by_errno("dataset", path, error.value());
+  if (empty || error) fail<DataError>("dataset", "{}: the folder is empty", path);
 }
 
 fs::path without_slash(const fs::path& path) {
@@ -183,19 +205,13 @@ fs::path without_slash(const fs::path& path) {
   return normal.has_filename() ? normal : normal.parent_path();
 }
 
-bool is_folder(const fs::path& path) {
-  std::error_code error;
-  return fs::is_directory(path, error);
-}
+bool is_folder(const fs::path& path) { return fs::is_directory(status_of(path)); }
 
-bool is_file(const fs::path& path) {
-  std::error_code error;
-  return fs::is_regular_file(path, error);
-}
+bool is_file(const fs::path& path) { return fs::is_regular_file(status_of(path)); }
 
 bool is_no_folder(const fs::path& path) {
-  std::error_code error;
-  return fs::exists(path, error) && !fs::is_directory(path, error);
+  const fs::file_status status = status_of(path);
+  return fs::exists(status) && !fs::is_directory(status);
 }
 
 bool is_mac_metadata(const fs::path& name) { return name.filename().native().starts_with("._"); }
@@ -205,6 +221,8 @@ std::vector<fs::directory_entry> entries_of(const fs::path& folder) {
   std::error_code error;
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error))
     if (!is_mac_metadata(entry->path())) entries.push_back(*entry);
+  // A folder that the system failed to read is not one that has less in it.
+  if (error && !is_fault_of_file(error.value())) fail_by_errno("dataset", folder.string(), error.value());
   std::ranges::sort(entries, {}, [](const fs::directory_entry& e) -> const std::string& { return e.path().native(); });
   return entries;
 }

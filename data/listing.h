@@ -95,7 +95,8 @@ bool is_file(const std::filesystem::path& path);
 bool is_no_folder(const std::filesystem::path& path);
 /// "._NAME": where a file system, or a tar file, has no place for a file's metadata, a Mac writes them there.
 bool is_mac_metadata(const std::filesystem::path& name);
-/// The entries of a folder in byte order, but for a Mac's metadata of files; none if it cannot be read.
+/// The entries of a folder in byte order, but for a Mac's metadata of files; none if it may not be read.
+/// SystemError if the system cannot read it.
 std::vector<std::filesystem::directory_entry> entries_of(const std::filesystem::path& folder);
 
 /// By the extension of a name, which counts in either case.

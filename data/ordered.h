@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "data/blocking.h"
+#include "data/deadline.h"
 #include "kernels/error.h"
 
 namespace mcn {
@@ -24,9 +25,10 @@ namespace mcn {
 /// Makes item(0), item(1), ... item(count - 1) (count < 0: without end) on threads, at most `ahead` of them beyond the
 /// one that is asked for next. item must be safe to call from several threads. An exception from item(i) comes out of
 /// the next() that would have given i. The destructor waits for items under way, and for nothing else. Where anybody
-/// waits for an item that takes longer than `patience` seconds, the system call that blocks its thread is interrupted,
-/// again and again; item should have a deadline that it looks at then. DeviceError if there are no more threads to be
-/// had.
+/// waits for an item that takes longer than `patience` seconds in which the process ran (data/deadline.h), the system
+/// call that blocks its thread is interrupted, again and again; item should have a deadline that it looks at then.
+/// SystemError if there are no more threads to be had. If there is no memory to note an item in, every later next()
+/// throws std::bad_alloc.
 template <class T>
 class Ordered {
  public:
@@ -41,7 +43,10 @@ class Ordered {
         workers_[i].thread = std::thread([this, i] { work(workers_[i]); });
       } catch (const std::system_error& error) {
         end(static_cast<int>(workers_.size() - i));
-        fail<DeviceError>("threads", "expected {} of them, the system allows {}: {}", workers_.size(), i, error.what());
+        fail<SystemError>("threads", "expected {} of them, the system allows {}: {}", workers_.size(), i, error.what());
+      } catch (...) {
+        end(static_cast<int>(workers_.size() - i));
+        throw;
       }
   }
   Ordered(const Ordered&) = delete;
@@ -53,14 +58,15 @@ class Ordered {
   std::optional<T> next(const std::function<void()>& waiting = {}) {
     std::unique_lock lock(mutex_);
     if (count_ >= 0 && delivered_ >= count_) return std::nullopt;
-    while (!ready_.wait_for(lock, glance, [this] { return done_.contains(delivered_); })) {
+    while (!ready_.wait_for(lock, glance, [this] { return done(delivered_) || broken_; })) {
       interrupt_late();
       if (!waiting) continue;
       lock.unlock();
       waiting();
       lock.lock();
     }
-    auto node = done_.extract(delivered_++);
+    if (!done(delivered_)) std::rethrow_exception(broken_);
+    auto node = items_.extract(delivered_++);
     lock.unlock();
     room_.notify_all();
     if (node.mapped().error) std::rethrow_exception(node.mapped().error);
@@ -70,20 +76,20 @@ class Ordered {
   /// Items that are made and not yet asked for.
   [[nodiscard]] std::int64_t waiting() const {
     const std::lock_guard lock(mutex_);
-    return static_cast<std::int64_t>(done_.size());
+    return std::ranges::count_if(items_, [](const auto& entry) { return entry.second.done; });
   }
 
  private:
-  using Clock = std::chrono::steady_clock;
   static constexpr std::chrono::milliseconds glance{100};
 
   struct Outcome {
     std::optional<T> value;
     std::exception_ptr error;
+    bool done = false;
   };
   struct Worker {
     std::thread thread;
-    std::optional<Clock::time_point> since;  // when its item began
+    std::optional<double> since;  // of run_seconds(), when its item began
   };
 
   /// Some threads may not have been to be had.
@@ -104,18 +110,26 @@ class Ordered {
     while (true) {
       room_.wait(lock, [this] { return stop_ || exhausted() || started_ < delivered_ + ahead_; });
       if (stop_ || exhausted()) break;
-      const std::int64_t i = started_++;
-      self.since = Clock::now();
-      lock.unlock();
-      Outcome outcome;
+      Outcome* outcome = nullptr;
       try {
-        outcome.value.emplace(item_(i));
+        // Before the work: there must be a place for whatever comes of it.
+        outcome = &items_[started_];
       } catch (...) {
-        outcome.error = std::current_exception();
+        broken_ = std::current_exception();
+        ready_.notify_one();
+        break;
+      }
+      const std::int64_t i = started_++;
+      self.since = run_seconds();
+      lock.unlock();
+      try {
+        outcome->value.emplace(item_(i));
+      } catch (...) {
+        outcome->error = std::current_exception();
       }
       lock.lock();
       self.since.reset();
-      done_.emplace(i, std::move(outcome));
+      outcome->done = true;
       ready_.notify_one();
     }
     --running_;
@@ -125,12 +139,15 @@ class Ordered {
   // A little later than the item's own deadline, which must be over when the call returns.
   void interrupt_late() {
     if (!(patience_ > 0)) return;
-    const auto late = Clock::now() - std::chrono::duration_cast<Clock::duration>(
-                                         std::chrono::duration<double>(1.1 * std::min(patience_, 1e8) + 0.2));
+    const double late = run_seconds() - 1.1 * std::min(patience_, 1e8) - 0.2;
     for (Worker& worker : workers_)
       if (worker.since && *worker.since < late) interrupt_blocking_call(worker.thread);
   }
 
+  [[nodiscard]] bool done(std::int64_t i) const {
+    const auto item = items_.find(i);
+    return item != items_.end() && item->second.done;
+  }
   [[nodiscard]] bool exhausted() const { return count_ >= 0 && started_ >= count_; }
 
   std::function<T(std::int64_t)> item_;
@@ -138,7 +155,8 @@ class Ordered {
   double patience_;
   mutable std::mutex mutex_;
   std::condition_variable ready_, room_, ended_;
-  std::map<std::int64_t, Outcome> done_;
+  std::map<std::int64_t, Outcome> items_;  // begun and not yet handed out
+  std::exception_ptr broken_;
   std::int64_t started_ = 0, delivered_ = 0;
   bool stop_ = false;
   std::vector<Worker> workers_;

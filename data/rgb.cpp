@@ -6,7 +6,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "kernels/error.h"
+#include "data/media_input.h"
 
 namespace mcn {
 
@@ -45,9 +45,12 @@ void RgbConverter::prepare(const AVFrame& frame, int height, int width) {
   av_opt_set_int(s, "sws_flags", same_size ? SWS_BICUBIC : SWS_BILINEAR | SWS_FULL_CHR_H_INP, 0);
   // The place of 4:2:0 chroma, as the ffmpeg program's scale filter sets it.
   if (frame.format == AV_PIX_FMT_YUV420P) av_opt_set_int(s, "src_v_chr_pos", 128, 0);
-  const bool ok = sws_init_context(s, nullptr, nullptr) >= 0;
-  if (!ok) {
+  // Without memory swscale may crash, or say no more than that it failed.
+  expect_headroom("frames");
+  const int code = sws_init_context(s, nullptr, nullptr);
+  if (code < 0) {
     scaler_.reset();
+    if (code == AVERROR(ENOMEM)) fail_without_memory("frames");
     const char* name = av_get_pix_fmt_name(static_cast<AVPixelFormat>(frame.format));
     fail<DataError>("video", "cannot convert {} of {} x {} pixels to RGB of {} x {}", name != nullptr ? name : "frames",
                     frame.width, frame.height, width, height);

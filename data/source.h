@@ -24,15 +24,12 @@ struct VideoSource {
       : path(std::move(file)), offset(first), bytes(size), name(path + ":" + member) {}
 
   [[nodiscard]] bool whole_file() const { return bytes < 0; }
-  /// What FFmpeg opens the video by, for which it needs the protocols of protocols() and no others.
-  [[nodiscard]] std::string url() const;
-  [[nodiscard]] const char* protocols() const;
-
   bool operator==(const VideoSource&) const = default;
 };
 
 /// DataError unless the file is a regular one that holds the range, and there is at least one byte: what can be told
 /// without opening it, and must be, since opening a pipe would wait for its writer for ever. Returns the bytes.
+/// SystemError if the system cannot tell.
 std::int64_t check_source(const VideoSource& source);
 
 /// All bytes of a regular file; nothing if it is no such file, or cannot be read to its end.

@@ -3,6 +3,7 @@
 #include "data/video.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <numeric>
 #include <optional>
 #include <set>
@@ -10,6 +11,7 @@
 
 #include "data/frame_index.h"
 #include "data/index_cache.h"
+#include "data/media_input.h"
 #include "kernels/error.h"
 
 namespace mcn {
@@ -28,8 +30,10 @@ struct Video::Impl {
         return;
       }
     }
-    auto made = options.always_decode ? nullptr : index_by_packets(source, options);
-    if (!made) made = index_by_decoding(source, options, cache);
+    auto made = with_memory(source.name, [&] {
+      auto by_packets = options.always_decode ? nullptr : index_by_packets(source, options);
+      return by_packets ? by_packets : proven_index();
+    });
     if (entry) entry->store(*made);
     use(std::move(made));
   }
@@ -50,6 +54,26 @@ struct Video::Impl {
   RgbConverter converter;
 
   [[nodiscard]] const VideoIndex& index() const { return *indices.back(); }
+
+  /// By decoding. FFmpeg does not always tell when it had no memory for something: what looks like damage, or like an
+  /// early end, is believed when two readings find as much of it.
+  std::shared_ptr<const VideoIndex> proven_index() {
+    auto index = index_by_decoding(source, options, cache);
+    for (int more = 3; index->doubtful; --more) {
+      if (more == 0) {
+        if (!memory_to_be_had()) fail_by_errno("video", source.name, ENOMEM);
+        fail<DataError>("video", "{}: it is damaged, and every reading of it finds something else", source.name);
+      }
+      auto again = index_by_decoding(source, options, cache);
+      const bool agreed = again->info.frames == index->info.frames && again->packets == index->packets &&
+                          again->info.damaged == index->info.damaged;
+      index = std::move(again);
+      if (agreed) break;
+    }
+    if (index->info.frames == 0)
+      fail<DataError>("video", "{}: no frame of its {} stream can be decoded", source.name, index->info.codec);
+    return index;
+  }
 
   void use(std::shared_ptr<const VideoIndex> index) {
     indices.push_back(std::move(index));
@@ -181,7 +205,7 @@ struct Video::Impl {
   /// What the packets promised did not come true: the whole file is decoded.
   void prove() {
     decoder.reset();
-    auto proven = index_by_decoding(source, options, cache);
+    auto proven = proven_index();
     if (!options.index_folder.empty()) IndexCacheEntry(options.index_folder, source).store(*proven);
     use(std::move(proven));
   }
@@ -220,6 +244,17 @@ struct Video::Impl {
   Frames read(std::span<const std::int64_t> wanted, int height, int width) {
     if (height < 1 || width < 1) fail("video", "expected a positive size, got {} x {}", height, width);
     for (const std::int64_t i : wanted) check_range(i);
+    return with_memory(source.name, [&] {
+      try {
+        return frames(wanted, height, width);
+      } catch (...) {
+        decoder.reset();  // it may stand anywhere
+        throw;
+      }
+    });
+  }
+
+  Frames frames(std::span<const std::int64_t> wanted, int height, int width) {
     if (decoder) decoder->restart_deadline();
     Frames result{static_cast<std::int64_t>(wanted.size()), height, width, {}};
     const std::size_t bytes = result.frame_bytes();

@@ -5,15 +5,18 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstring>
-#include <fstream>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <unordered_map>
 
+#include "data/file_bytes.h"
 #include "data/listing.h"
 #include "data/ordered.h"
+#include "engine/io/json_text.h"
+#include "kernels/error.h"
 
 namespace mcn {
 namespace {
@@ -114,12 +117,8 @@ std::vector<fs::path> default_shards(const DatasetConfig& config, Subset subset)
 /// A shard under way: libarchive for what the format means, the file itself for where things are.
 class ShardReader {
  public:
-  explicit ShardReader(fs::path path) : path_(std::move(path)), file_(path_, std::ios::binary) {
-    if (!is_file(path_)) fail_in(path_, "no such file");
-    std::error_code error;
-    size_ = static_cast<std::int64_t>(fs::file_size(path_, error));
-    if (error || !file_) fail_in(path_, "cannot be read");
-    if (size_ == 0) fail_in(path_, "the file is empty");
+  explicit ShardReader(fs::path path) : path_(std::move(path)), file_(source_of(path_), never_) {
+    size_ = file_.size();
     archive_.reset(archive_read_new());
     if (!archive_) throw std::bad_alloc();
     archive_read_support_format_tar(archive_.get());
@@ -196,16 +195,23 @@ class ShardReader {
   }
 
  private:
+  static VideoSource source_of(const fs::path& path) {
+    std::error_code error;
+    if (!is_file(path)) fail_in(path, "no such file");
+    if (fs::file_size(path, error) == 0) fail_in(path, "the file is empty");
+    return path.string();
+  }
+
   [[noreturn]] void refuse() {
+    const int error = archive_errno(archive_.get());
+    for (const int system : {ENOMEM, EIO, EMFILE, ENFILE, EINTR, EAGAIN})
+      if (error == system) fail_by_errno("dataset", path_.string(), error);
     const char* text = archive_error_string(archive_.get());
     fail_in(path_, "not a tar file that can be read to its end ({})", shown(text != nullptr ? text : "no more data"));
   }
 
   bool read_at(std::int64_t offset, std::span<char> out) {
-    file_.clear();
-    file_.seekg(offset);
-    file_.read(out.data(), static_cast<std::streamsize>(out.size()));
-    return static_cast<bool>(file_);
+    return file_.read(offset, {reinterpret_cast<std::uint8_t*>(out.data()), out.size()}, never_) == out.size();
   }
 
   bool nothing_follows() {
@@ -224,7 +230,8 @@ class ShardReader {
   }
 
   fs::path path_;
-  std::ifstream file_;
+  Deadline never_{0};
+  FileBytes file_;
   std::int64_t size_ = 0, offset_ = 0, bytes_ = 0, end_ = 0;
   std::string name_;
   Archive archive_;
@@ -245,8 +252,8 @@ std::int64_t label_of_cls(const fs::path& shard, const std::string& member, cons
 
 /// Nothing if the JSON has no label: it may describe something else.
 std::optional<std::int64_t> label_of_json(const fs::path& shard, const std::string& member, const std::string& text) {
-  const auto json = nlohmann::json::parse(text, nullptr, false);
-  if (json.is_discarded()) fail_in(shard, "{}: not JSON: {}", shown(member), in_quotes(text));
+  const auto json = parse_json(text);
+  if (json.is_discarded()) fail_in(shard, "{}: not JSON, or nested too deeply: {}", shown(member), in_quotes(text));
   if (!json.is_object() || !json.contains("label")) return std::nullopt;
   const auto& label = json["label"];
   const std::string as_text = label.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
@@ -341,8 +348,14 @@ Listing read_webdataset(const DatasetConfig& config, Subset subset) {
   std::int64_t largest = 0;
   // What takes time is waiting for the disk, or the network behind it.
   constexpr int threads = 4;
-  Ordered<Shard> shards(threads, 4 * threads, static_cast<std::int64_t>(paths.size()),
-                        [&paths](std::int64_t i) { return read_shard(paths[static_cast<std::size_t>(i)]); });
+  Ordered<Shard> shards(threads, 4 * threads, static_cast<std::int64_t>(paths.size()), [&paths](std::int64_t i) {
+    const fs::path& path = paths[static_cast<std::size_t>(i)];
+    try {
+      return read_shard(path);
+    } catch (const SystemError&) {
+      return read_shard(path);  // a moment's failure goes by
+    }
+  });
   while (auto shard = shards.next()) {
     largest = std::max(largest, shard->largest_label);
     std::ranges::move(shard->videos, std::back_inserter(listing.dataset.videos));

@@ -40,6 +40,14 @@ class MemoryError : public DeviceError {
   using DeviceError::DeviceError;
 };
 
+/// A call of the operating system, or of a library on its behalf, failed for a reason that lies neither in the call nor
+/// in the data: no memory, no descriptor left, a disk that does not answer. The same work may succeed another time.
+/// Whoever replaces or counts unusable videos, or looks for another file, must not catch it. Exit code 4.
+class SystemError : public DeviceError {
+ public:
+  using DeviceError::DeviceError;
+};
+
 /// A value that is not finite where training cannot go on. Exit code 5.
 class NonFiniteError : public Error {
  public:
@@ -64,5 +72,12 @@ template <class E = UsageError, class... Args>
 [[noreturn]] void fail(std::string_view prefix, fmt::format_string<Args...> format, Args&&... args) {
   throw E(one_line(fmt::format("[{}] {}", prefix, fmt::format(format, std::forward<Args>(args)...))));
 }
+
+/// Whether an errno speaks of the file that a call named or read ("no such file", "permission denied"), and not of the
+/// system's state: no memory or descriptors, an interruption, a device that fails (EIO of a damaged disk, too).
+bool is_fault_of_file(int error);
+
+/// Throws DataError for an errno that is the file's fault, SystemError for every other.
+[[noreturn]] void fail_by_errno(std::string_view prefix, std::string_view name, int error);
 
 }  // namespace mcn

@@ -79,7 +79,9 @@ int run_audit(const Options& o) {
     fmt::print("{:<12}{:<6} {}: {}\n", name_of(f.fault), name_of_subset(f.subset), one_line(f.video),
                one_line(f.detail));
   std::string counts;
-  for (const AuditFault fault : all_audit_faults) counts += fmt::format(", {} {}", report.count(fault), name_of(fault));
+  for (const AuditFault fault : all_audit_faults)
+    if (fault != AuditFault::wrong_index || !o.audit.index_folder.empty())
+      counts += fmt::format(", {} {}", report.count(fault), name_of(fault));
   fmt::print("{}, {}: {} videos listed, {} {}{}; {} files that no list names\n", o.audit.dataset.root,
              name_of(report.format), report.listed, report.checked, config.decode ? "decoded" : "opened", counts,
              report.unlisted);
@@ -106,6 +108,11 @@ void add_audit(CLI::App& app) {
       ->default_str("");
   command->add_option("--frames", o->audit.frames, "frames of a clip")->check(positive_number());
   command->add_flag("--decode", o->audit.decode, "decode every video to its end, not its first clip alone");
+  command
+      ->add_option("--index-cache", o->audit.index_folder,
+                   "compare the frame indices that this folder keeps with the files, each of which is then read to its "
+                   "end; an index that\nsays otherwise is a finding of the kind `index`")
+      ->type_name(folder_type);
   add_decode_timeout(*command, o->audit.timeout_seconds, "looking into a file");
   command
       ->add_option("--threads", o->audit.threads,

@@ -244,7 +244,7 @@ TEST_CASE("files that are no videos are refused in one line with their name", "[
                                                         {"text.avi", "not a video file"},
                                                         {"text.txt", "not a video"},
                                                         {"zeros.mp4", "["},
-                                                        {"audio.wav", "no video stream"},
+                                                        {"audio.wav", "not a video file"},
                                                         {"pipe.avi", "expected a regular file"},
                                                         {"folder.avi", "got a folder"}}) {
     const std::string message = error_of(file(name));

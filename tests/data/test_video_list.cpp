@@ -1,4 +1,5 @@
 // Plain lists of paths and labels.
+#include "kernels/error.h"
 #include "tests/data/layout.h"
 
 namespace mcn {
@@ -104,12 +105,15 @@ TEST_CASE("list: lines that are wrong are refused with file and line", "[dataset
   check_error(layout, "no list of train videos", "train.txt");
 }
 
-TEST_CASE("list: one that cannot be read to its end is refused by name", "[dataset][list]") {
+TEST_CASE("list: one that the system fails to read is not the list's fault, and is named", "[dataset][list]") {
   Layout layout(DatasetFormat::list);
   layout.file("a.mp4");
   // A file by all signs, whose first byte gives "Input/output error".
   std::filesystem::create_symlink("/proc/self/mem", layout.path("train.txt"));
-  check_error(layout, "train.txt", "cannot be read");
+  CHECK_THROWS_MATCHES(layout.load(), SystemError,
+                       Catch::Matchers::Message("[dataset] " + layout.path("train.txt") +
+                                                ": Input/output error; the system or the disk fails, which is no fault "
+                                                "of the file's content"));
 }
 
 TEST_CASE("list: an error quotes the name of a file in one line", "[dataset][list]") {
