@@ -236,6 +236,13 @@ int train(CLI::App& command, TrainOptions& o) {
       fmt::print(stderr, "interrupted after {} iterations; go on with --resume {}\n", trainer.iteration(), last);
       end_soon();
       return interrupted;
+    } catch (const SystemError& error) {
+      // No fault of the data, and perhaps gone when the run goes on.
+      if (trainer.iteration() == first) throw;
+      begin(folder);
+      trainer.save(last);
+      progress.finish();
+      throw SystemError(fmt::format("{}; go on with --resume {}", error.what(), last));
     } catch (const NonFiniteError& error) {
       report(o, folder);
       not_finite(error, trainer, folder.file(RunFolder::last_finite), trainer.iteration() > first);
