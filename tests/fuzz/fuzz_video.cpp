@@ -16,8 +16,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   // A small file may hold an hour of frames; the loader, too, gives up on it.
   constexpr double timeout_seconds = 2;
   file.write(mcn::fuzz::as_text(data, size));
-  static_cast<void>(mcn::declared_bytes(file.path()));
   mcn::fuzz::read([&] {
+    static_cast<void>(mcn::declared_bytes(file.path()));
     mcn::Video video(file.path(), {.cache_bytes = 0, .timeout_seconds = timeout_seconds});
     const std::int64_t n = video.info().frames;
     if (n < 1) violated("an open video has frames");

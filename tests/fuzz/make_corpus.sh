@@ -2,7 +2,7 @@
 # Writes the fuzzers' first inputs: tests/fuzz/make_corpus.sh FOLDER. A folder for each target; needs ffmpeg and tar.
 set -euo pipefail
 out=$1
-mkdir -p "$out"/{video,splits,csv,lists,shards,safetensors,torch,config}
+mkdir -p "$out"/{video,index,splits,csv,lists,shards,safetensors,torch,config}
 
 video() {
   local name=$1
@@ -30,6 +30,19 @@ video flv1.flv -c:v flv -g 3
 video ffv1.mkv -c:v ffv1 -pix_fmt yuv420p10le
 video palette.gif
 video raw.y4m
+
+# Numbers of 8 bytes, little-endian, and texts behind their lengths, as data/index_cache.cpp writes them.
+number() { printf "\\x$(printf %02x "$1")\\0\\0\\0\\0\\0\\0\\0"; }
+{
+  for text in avi mpeg4 yuv420p bt601 tv; do
+    number ${#text}
+    printf %s "$text"
+  done
+  # Size, frames, keyframes, B-frames, rotation, damage, other sizes, the header's frames, may_skip; rate and seconds.
+  for n in 16 16 2 1 0 0 0 0 2 1 0 0; do number $n; done
+  # Orientation, no fingerprint, two packets, one key.
+  for n in 0 0 0 0 2 0 1 1 0 0 48 0 0 99; do number $n; done
+} >"$out/index/packets"
 
 # A tensor of four floats as torch.save names it, in a dict, and a nested dict with half the tensor, twice.
 tensor='ctorch._utils\n_rebuild_tensor_v2\n((X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\0%sX\3\0\0\0cpuK\20tQK\0(K\2K\2t(K\2K\1t\211ccollections\nOrderedDict\n)RtR'
