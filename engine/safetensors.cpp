@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cerrno>
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
@@ -18,6 +19,8 @@
 #include <utility>
 
 #include "engine/atomic_file.h"
+#include "engine/io/checksum.h"
+#include "engine/io/json_text.h"
 #include "kernels/error.h"
 
 namespace mcn {
@@ -27,6 +30,8 @@ static_assert(std::endian::native == std::endian::little, "elements are copied a
 
 constexpr const char* prefix = "safetensors";
 constexpr const char* metadata_name = "__metadata__";
+constexpr const char* header_checksum_name = "xxh3.header";
+constexpr const char* tensor_checksums_name = "xxh3.tensors";
 constexpr std::uint64_t length_bytes = 8;
 // The limit of the reference implementation.
 constexpr std::uint64_t max_header_bytes = 100'000'000;
@@ -278,9 +283,56 @@ void check_layout(const std::string& path, std::vector<Record>& records, std::ui
 
 void read_exactly(std::ifstream& in, const std::string& path, std::span<std::byte> bytes) {
   // A stream takes char: the one cast at the border.
+  errno = 0;
   in.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  if (in.bad() && errno != 0) fail_by_errno(prefix, fmt::format("{}: cannot read it", path), errno);
   if (static_cast<std::size_t>(in.gcount()) != bytes.size())
     fail<DataError>(prefix, "{}: cannot read it: expected {} more bytes, got {}", path, bytes.size(), in.gcount());
+}
+
+/// Where the digits of the header's own checksum are in its text. In other strings quotes are escaped.
+std::size_t place_of_checksum(const std::string& header, const std::string& digits) {
+  const std::string before = fmt::format("\"{}\":\"", header_checksum_name);
+  const std::size_t found = header.find(before + digits + '"');
+  return found == std::string::npos ? found : found + before.size();
+}
+
+std::string checksum_of_header(std::string header, std::size_t place, std::size_t digits) {
+  header.replace(place, digits, digits, '0');
+  const std::uint64_t size = header.size();
+  std::string bytes(length_bytes, '\0');
+  std::memcpy(bytes.data(), &size, length_bytes);
+  return checksum(bytes += header);
+}
+
+/// Takes the checksums out of the metadata, checks the header's, and returns those of the tensors; nothing if the file
+/// has none.
+std::optional<std::map<std::string, std::string>> take_checksums(const std::string& path, const std::string& header,
+                                                                 HeaderReader& read) {
+  const auto of_header = read.metadata.extract(header_checksum_name);
+  const auto of_tensors = read.metadata.extract(tensor_checksums_name);
+  if (!of_header && !of_tensors) return {};
+  if (!of_header || !of_tensors)
+    fail<DataError>(prefix, "{}: damaged: it has \"{}\" without \"{}\"", path,
+                    of_header ? header_checksum_name : tensor_checksums_name,
+                    of_header ? tensor_checksums_name : header_checksum_name);
+  const std::string& digits = of_header.mapped();
+  const std::size_t place = place_of_checksum(header, digits);
+  if (place == std::string::npos || checksum_of_header(header, place, digits.size()) != digits)
+    fail<DataError>(prefix, "{}: its header is damaged, or was changed by another program: the checksum is wrong",
+                    path);
+  std::map<std::string, std::string> checksums;
+  try {
+    parse_json(of_tensors.mapped()).get_to(checksums);
+  } catch (const nlohmann::json::exception&) {
+    fail<DataError>(prefix, "{}: \"{}\" is no JSON object of texts", path, tensor_checksums_name);
+  }
+  for (const Record& record : read.records)
+    if (!checksums.contains(record.name))
+      fail<DataError>(prefix, "{}: tensor {} has no checksum", path, printable(record.name));
+  if (checksums.size() != read.records.size())
+    fail<DataError>(prefix, "{}: {} checksums for {} tensors", path, checksums.size(), read.records.size());
+  return checksums;
 }
 
 }  // namespace
@@ -289,12 +341,13 @@ SafetensorsFile read_safetensors(const std::string& path) {
   std::error_code error;
   const std::filesystem::file_status status = std::filesystem::status(path, error);
   if (status.type() == std::filesystem::file_type::not_found) fail<DataError>(prefix, "{}: no such file", path);
-  if (error) fail<DataError>(prefix, "{}: cannot read it: {}", path, error.message());
+  if (error) fail_by_errno(prefix, fmt::format("{}: cannot read it", path), error.value());
   if (!std::filesystem::is_regular_file(status)) fail<DataError>(prefix, "{}: not a file", path);
   const std::uint64_t file_bytes = std::filesystem::file_size(path, error);
-  if (error) fail<DataError>(prefix, "{}: cannot read it: {}", path, error.message());
+  if (error) fail_by_errno(prefix, fmt::format("{}: cannot read it", path), error.value());
+  errno = 0;
   std::ifstream in(path, std::ios::binary);
-  if (!in) fail<DataError>(prefix, "{}: cannot open it", path);
+  if (!in) fail_by_errno(prefix, fmt::format("{}: cannot open it", path), errno);
 
   if (file_bytes < length_bytes)
     fail<DataError>(prefix, "{}: {} bytes, expected at least {} (empty or truncated file?)", path, file_bytes,
@@ -317,18 +370,23 @@ SafetensorsFile read_safetensors(const std::string& path) {
   HeaderReader reader(path);
   nlohmann::json::sax_parse(header, &reader);
   check_layout(path, reader.records, file_bytes - length_bytes - header_bytes);
+  const auto checksums = take_checksums(path, header, reader);
 
   SafetensorsFile file;
+  file.checksums = checksums.has_value();
   file.metadata = std::move(reader.metadata);
   for (Record& record : reader.records) {
     SafetensorsEntry entry{record.dtype, record.shape, std::vector<std::byte>(record.end - record.begin)};
     read_exactly(in, path, entry.data);
+    if (checksums && checksums->at(record.name) != checksum(entry.data))
+      fail<DataError>(prefix, "{}: tensor {} is damaged: its checksum is {}, expected {}", path, printable(record.name),
+                      checksum(entry.data), printable(checksums->at(record.name)));
     file.tensors.emplace(std::move(record.name), std::move(entry));
   }
   return file;
 }
 
-void write_safetensors(const std::string& path, const SafetensorsFile& file) {
+void write_safetensors(const std::string& path, const SafetensorsFile& file, int keep) {
   // Widest elements first keeps every tensor aligned to its elements for readers that map the file.
   std::vector<const SafetensorsMap::value_type*> order;
   for (const auto& tensor : file.tensors) order.push_back(&tensor);
@@ -336,6 +394,9 @@ void write_safetensors(const std::string& path, const SafetensorsFile& file) {
 
   nlohmann::json header = nlohmann::json::object();
   if (!file.metadata.empty()) header[metadata_name] = file.metadata;
+  for (const char* name : {header_checksum_name, tensor_checksums_name})
+    if (file.metadata.contains(name)) fail(prefix, "{}: no metadata may be called {}", path, name);
+  nlohmann::json checksums = nlohmann::json::object();
   std::uint64_t offset = 0;
   for (const auto* tensor : order) {
     const auto& [name, entry] = *tensor;
@@ -350,10 +411,16 @@ void write_safetensors(const std::string& path, const SafetensorsFile& file) {
                     {"shape", std::move(shape)},
                     {"data_offsets", {offset, offset + *expected}}};
     offset += *expected;
+    if (file.checksums) checksums[name] = checksum(entry.data);
   }
 
+  const std::string no_digits(16, '0');
   std::string text;
   try {
+    if (file.checksums) {
+      header[metadata_name][tensor_checksums_name] = checksums.dump();
+      header[metadata_name][header_checksum_name] = no_digits;
+    }
     text = header.dump();
   } catch (const nlohmann::json::type_error&) {
     fail(prefix, "{}: a name or the metadata is not UTF-8", path);
@@ -362,12 +429,17 @@ void write_safetensors(const std::string& path, const SafetensorsFile& file) {
   if (text.size() > max_header_bytes)
     fail(prefix, "{}: header of {} bytes, at most {} are allowed", path, text.size(), max_header_bytes);
 
+  if (file.checksums) {
+    const std::size_t place = place_of_checksum(text, no_digits);
+    text.replace(place, no_digits.size(), checksum_of_header(text, place, no_digits.size()));
+  }
+
   AtomicFile out(prefix, path);
   const std::uint64_t header_bytes = text.size();
   out.write(std::as_bytes(std::span(&header_bytes, 1)));
   out.write(text);
   for (const auto* tensor : order) out.write(tensor->second.data);
-  out.commit();
+  out.commit(keep);
 }
 
 }  // namespace mcn

@@ -73,11 +73,12 @@ template <class E = UsageError, class... Args>
   throw E(one_line(fmt::format("[{}] {}", prefix, fmt::format(format, std::forward<Args>(args)...))));
 }
 
-/// Whether an errno speaks of the file that a call named or read ("no such file", "permission denied"), and not of the
-/// system's state: no memory or descriptors, an interruption, a device that fails (EIO of a damaged disk, too).
+/// Whether an errno speaks of the file that a call named, read or wrote ("no such file", "permission denied", "no space
+/// left on device"), and not of the system's state: no memory or descriptors, an interruption, a device that fails (EIO
+/// of a damaged disk, too).
 bool is_fault_of_file(int error);
 
-/// Throws DataError for an errno that is the file's fault, SystemError for every other.
-[[noreturn]] void fail_by_errno(std::string_view prefix, std::string_view name, int error);
+/// Throws DataError "[prefix] what: text of errno" for an errno that is the file's fault, SystemError for every other.
+[[noreturn]] void fail_by_errno(std::string_view prefix, std::string_view what, int error);
 
 }  // namespace mcn
