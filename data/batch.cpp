@@ -85,9 +85,11 @@ Philox batch_draws(const LoaderConfig& config, std::int64_t videos, DrawPurpose 
 }
 
 ClipSource random_clips(std::int64_t videos) {
-  return {videos, [videos](const LoaderConfig& config, Backend& backend) {
+  return {videos,
+          [videos](const LoaderConfig& config, Backend& backend) {
             return std::make_unique<RandomClips>(videos, config, backend);
-          }};
+          },
+          fmt::format("{} random videos", videos)};
 }
 
 void check(const LoaderConfig& config, std::int64_t videos) {

@@ -27,6 +27,8 @@ struct LoaderConfig {
   bool residual_view = false;  ///< second view: each frame's successor minus the frame, normalised
   std::int64_t first_iteration = 0;
   double max_bad_percent = 5;  ///< of the data set's videos that may be unusable
+  /// Index and cause of videos that an earlier part of the run found unusable: they count, and replace no other.
+  std::vector<std::pair<std::int64_t, std::string>> known_bad;
   FileConfig files;
 };
 
@@ -89,6 +91,8 @@ class BatchSource {
 struct ClipSource {
   std::int64_t videos = 0;
   std::function<std::unique_ptr<BatchSource>(const LoaderConfig&, Backend&)> open;
+  /// What tells the videos in their order, and their labels, from others (data/datasets/identity.h).
+  std::string identity{}, labels{};
 };
 
 /// Videos of random patches and noise, a function of (seed, video), for checks where there are no files. Both views of

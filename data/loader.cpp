@@ -7,6 +7,7 @@
 #include <mutex>
 #include <numeric>
 
+#include "data/datasets/identity.h"
 #include "data/ordered.h"
 #include "data/video_pool.h"
 #include "engine/range.h"
@@ -139,7 +140,7 @@ struct Loader::Impl {
           fail<DataError>("loader", "iteration {}: no video is left to replace one that cannot be used: {}",
                           at_iteration, s.error);
         const std::int64_t video = *candidate++;
-        // Skipped only after the shuffle: a resumed run, which does not know them yet, must choose the same.
+        // Skipped only after the shuffle, so that what is drawn does not depend on what is known.
         if (bad.contains(video)) continue;
         const double ms = s.ms;
         // On a thread of its own: this one must not get stuck in a file.
@@ -202,6 +203,7 @@ Loader::Loader(const Dataset& dataset, const LoaderConfig& config, Backend& back
   impl_ = std::make_unique<Impl>(backend, config);
   impl_->dataset = dataset;
   impl_->iteration = config.first_iteration;
+  impl_->bad.insert(config.known_bad.begin(), config.known_bad.end());
   Impl* impl = impl_.get();
   const std::int64_t first = config.first_iteration * config.batch;
   impl_->samples = std::make_unique<Ordered<Sample>>(
@@ -229,9 +231,11 @@ Batch Loader::next(const std::function<void()>& waiting) {
 std::size_t Loader::buffers() const { return impl_->ring.slots(); }
 
 ClipSource clips_of(const Dataset& dataset) {
-  return {std::ssize(dataset.videos), [&dataset](const LoaderConfig& config, Backend& backend) {
+  return {std::ssize(dataset.videos),
+          [&dataset](const LoaderConfig& config, Backend& backend) {
             return std::make_unique<Loader>(dataset, config, backend);
-          }};
+          },
+          identity_of_videos(dataset), identity_of_labels(dataset)};
 }
 
 LoaderStats Loader::stats() const {

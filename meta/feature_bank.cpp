@@ -15,7 +15,7 @@ constexpr std::uint64_t draw_stream = 0xBA4D;
 
 FeatureBank::FeatureBank(const FeatureBankConfig& config, std::int64_t videos, std::int64_t feature_size,
                          Backend& backend, DType dtype, std::uint64_t seed)
-    : config_(config), seed_(seed) {
+    : config_(config), videos_(videos), seed_(seed) {
   if (config.kind == BankKind::none) return;
   if (config.size < 1) fail("bank", "size must be positive, got {}", config.size);
   if (!(config.momentum >= 0 && config.momentum <= 1))
@@ -93,9 +93,22 @@ void FeatureBank::restore(const State& state) {
   if (bool(state.features) != bool(features_) || (features_ && state.features.shape() != features_.shape()))
     fail<DataError>("bank", "checkpoint has features {}, this run {}", state.features.shape().str(),
                     features_.shape().str());
-  const auto rows = features_ ? features_.shape()[0] : 0;
-  if (static_cast<std::int64_t>(state.ids.size()) > rows || state.next < 0 || state.next > rows)
-    fail<DataError>("bank", "checkpoint has {} ids and next row {} for {} rows", state.ids.size(), state.next, rows);
+  const std::int64_t rows = features_ ? features_.shape()[0] : 0;
+  const std::int64_t filled = std::ssize(state.ids);
+  for (std::int64_t row = 0; row < filled; ++row) {
+    const std::int64_t id = state.ids[static_cast<std::size_t>(row)];
+    if (id < 0 || id >= videos_ || (config_.kind == BankKind::memory && id != row))
+      fail<DataError>(
+          "bank", "checkpoint has video {} in row {}, expected {}", id, row,
+          config_.kind == BankKind::memory ? fmt::format("video {}", row) : fmt::format("one of {} videos", videos_));
+  }
+  if (filled > rows || (config_.kind == BankKind::memory && filled < rows))
+    fail<DataError>("bank", "checkpoint has {} ids for {} rows", filled, rows);
+  const bool full_queue = config_.kind == BankKind::queue && filled == rows;
+  const std::int64_t least = config_.kind == BankKind::queue && !full_queue ? filled : 0;
+  const std::int64_t most = full_queue ? rows - 1 : least;
+  if (state.next < least || state.next > most)
+    fail<DataError>("bank", "checkpoint has next row {} with {} of {} rows filled", state.next, filled, rows);
   features_ = state.features;
   ids_ = state.ids;
   next_ = state.next;

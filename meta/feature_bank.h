@@ -30,7 +30,9 @@ class FeatureBank {
   /// z: N x feature_size, unit rows, of distinct videos.
   void update(const Tensor& z, std::span<const std::int64_t> videos);
 
-  /// State for a checkpoint. restore: DataError if it does not fit.
+  /// State for a checkpoint. restore: DataError if it does not fit, or could not have come about: a memory bank's ids
+  /// are 0, 1, ... in order, a queue's those of videos that exist, and the next row of one that is not full comes after
+  /// the last.
   struct State {
     Tensor features;
     std::vector<std::int64_t> ids;
@@ -41,6 +43,7 @@ class FeatureBank {
 
  private:
   FeatureBankConfig config_;
+  std::int64_t videos_;
   std::uint64_t seed_;
   Tensor features_;
   std::vector<std::int64_t> ids_;  // video of each row; queue: rows filled so far

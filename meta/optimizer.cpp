@@ -69,6 +69,19 @@ void Optimizer::step(Tensors& values, const Tensors& gradients, double lr) {
     backend.adamw_step({lr, config_.momentum, config_.beta2, 1e-8, steps_}, decay, g, p, m, v);
 }
 
+void Optimizer::restore(std::vector<Tensors> moments, std::int64_t steps) {
+  const auto lists = state();
+  if (moments.size() != lists.size() || steps < 0)
+    fail<DataError>("optimizer", "checkpoint has {} lists of moments of {} updates, expected {} of at least 0",
+                    moments.size(), steps, lists.size());
+  for (std::size_t i = 0; i < decay_.size(); ++i)
+    for (const Tensors& list : moments)
+      if (list.size() != decay_.size() || bool(list[i]) != bool(moments.front()[i]) || (list[i] && steps == 0))
+        fail<DataError>("optimizer", "checkpoint has moments of parameter {} that do not fit {} updates", i, steps);
+  for (std::size_t l = 0; l < lists.size(); ++l) *lists[l].second = std::move(moments[l]);
+  steps_ = steps;
+}
+
 std::vector<std::pair<std::string, Tensors*>> Optimizer::state() {
   if (config_.kind == OptimizerKind::sgd) return {{"momentum", &first_}};
   return {{"m", &first_}, {"v", &second_}};

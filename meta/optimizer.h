@@ -38,7 +38,9 @@ class Optimizer {
   /// gradient. steps() counts the updates.
   [[nodiscard]] std::vector<std::pair<std::string, Tensors*>> state();
   [[nodiscard]] std::int64_t steps() const { return steps_; }
-  void set_steps(std::int64_t steps) { steps_ = steps; }
+  /// Moments of a checkpoint, in the lists of state(), and the updates that made them. DataError if a parameter has one
+  /// moment without the other, or there are moments without updates.
+  void restore(std::vector<Tensors> moments, std::int64_t steps);
 
  private:
   OptimizerConfig config_;

@@ -1,14 +1,12 @@
-// One training iteration, and what a checkpoint holds.
+// One training iteration. What a checkpoint holds of it is in meta/train/trainer_state.cpp.
 #include "meta/trainer.h"
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstring>
 
 #include "engine/host_memory.h"
 #include "engine/range.h"
-#include "meta/train/settings.h"
 
 namespace mcn {
 namespace {
@@ -33,18 +31,10 @@ std::vector<bool> inner_parameters(const ParameterSpecs& specs, InnerParameters 
   return inner;
 }
 
-constexpr const char* curvature_prefix = "curvature.";
-constexpr const char* settings_key = "settings";
-
-// JSON in a checkpoint's metadata; null if it is not there.
-nlohmann::json metadata_json(const SafetensorsFile& file, const char* key) {
-  const auto found = file.metadata.find(key);
-  return found == file.metadata.end() ? nlohmann::json() : nlohmann::json::parse(found->second, nullptr, false);
-}
-
 }  // namespace
 
-Trainer::Trainer(TrainConfig config, ClipSource clips, Backend& backend, const std::string& resume)
+Trainer::Trainer(TrainConfig config, ClipSource clips, Backend& backend, const std::string& resume,
+                 const std::set<std::string>& allowed)
     : config_(std::move(config)),
       backend_(backend),
       model_(config_.model),
@@ -85,7 +75,7 @@ Trainer::Trainer(TrainConfig config, ClipSource clips, Backend& backend, const s
   config_.maml.parameter_names = names_of(model_.parameters());
   inner_rates_ = InnerRates(config_.inner_rates, model_.parameters(), config_.maml.inner, config_.maml.inner_steps);
   config_.maml.inner_factors = inner_rates_.factors();
-  if (!resume.empty()) load(resume);
+  if (!resume.empty()) load(resume, allowed);
   config_.loader.first_iteration = iteration_;
   work_.emplace(model_, backend_, config_.maml, config_.objective, config_.cuda_graph);
   check(config_.loader, clips_.videos);
@@ -174,7 +164,7 @@ void Trainer::update_parameters(const MetaGradient& meta, IterationMetrics& metr
 }
 
 std::vector<std::pair<std::int64_t, std::string>> Trainer::bad_videos() const {
-  return loader_ == nullptr ? decltype(LoaderStats::bad){} : loader_->stats().bad;
+  return loader_ == nullptr ? config_.loader.known_bad : loader_->stats().bad;
 }
 
 IterationMetrics Trainer::step(const std::function<void()>& waiting) {
@@ -273,101 +263,6 @@ Trainer::Holdings Trainer::holdings() {
     for (const Tensor& t : *moments) add(held.optimizer, t);
   add(held.bank, bank_.state().features);
   return held;
-}
-
-void Trainer::save(const std::string& path) {
-  const ParameterSpecs& specs = model_.parameters();
-  if (const auto bad = first_not_finite(state_.theta))
-    fail<NonFiniteError>("train", "iteration {}: the first tensor that is not finite is {}", iteration_,
-                         specs[*bad].name);
-  SafetensorsFile file;
-  put_description(file, description());
-  put_model(file, model_, state_);
-  for (const auto& [list, moments] : optimizer_.state())
-    for (std::size_t i = 0; i < moments->size(); ++i)
-      if ((*moments)[i]) put(file, "optimizer." + list + "." + specs[i].name, (*moments)[i]);
-  const FeatureBank::State bank = bank_.state();
-  if (bank.features) {
-    put(file, "bank.features", bank.features);
-    SafetensorsEntry ids{DType::i64, {static_cast<std::int64_t>(bank.ids.size())}, {}};
-    ids.data.resize(bank.ids.size() * sizeof(std::int64_t));
-    if (!bank.ids.empty()) std::memcpy(ids.data.data(), bank.ids.data(), ids.data.size());
-    file.tensors["bank.ids"] = std::move(ids);
-  }
-  for (std::size_t i = 0; i < curvature_vector_.size(); ++i)
-    if (curvature_vector_[i]) put(file, curvature_prefix + specs[i].name, curvature_vector_[i]);
-  file.metadata[settings_key] = training_settings(config_, clips_.videos).dump();
-  nlohmann::json progress{{"iteration", iteration_},
-                          {"inner_lr", inner_lr_},
-                          {"curvature_measured_at", measured_at_},
-                          {"outer_gradient_turned", turned_},
-                          {"optimizer_steps", optimizer_.steps()},
-                          {"bank_next", bank.next}};
-  if (inner_rates_.learned()) progress["inner_rates"] = inner_rates_.to_json();
-  file.metadata["progress"] = progress.dump();
-  write_safetensors(path, file);
-}
-
-void Trainer::load(const std::string& path) {
-  const SafetensorsFile file = read_safetensors(path);
-  const nlohmann::json ours = description().to_json();
-  const nlohmann::json theirs = describe(file, path).to_json();
-  for (const auto& [key, value] : ours.items())
-    if (theirs.at(key) != value)
-      fail<DataError>("checkpoint", "{}: {} is {}, this run's is {}", path, key, theirs.at(key).dump(), value.dump());
-  const nlohmann::json now = training_settings(config_, clips_.videos);
-  nlohmann::json then = metadata_json(file, settings_key);
-  if (!then.is_object()) then = now;
-  const auto changed = [&](const char* key) {
-    return then.value(key, nlohmann::json()) != now.value(key, nlohmann::json());
-  };
-  if (changed("videos"))
-    fail<OtherDataError>("checkpoint", "{}: was trained on {} videos, this data set has {}", path,
-                         then.value("videos", nlohmann::json()).dump(), clips_.videos);
-  changed_ = changed_settings(then, now);
-  state_ = take_model(file, path, model_, backend_, config_.dtype);
-  const ParameterSpecs& specs = model_.parameters();
-  for (const auto& [list, moments] : optimizer_.state())
-    for (std::size_t i = 0; i < moments->size() && !changed("optimizer"); ++i) {
-      const std::string name = "optimizer." + list + "." + specs[i].name;
-      if (file.tensors.contains(name)) (*moments)[i] = take(file, path, name, specs[i].shape, backend_, config_.dtype);
-    }
-  Tensors vector(specs.size());
-  bool measured = false;
-  for (std::size_t i = 0; i < specs.size(); ++i) {
-    const std::string name = curvature_prefix + specs[i].name;
-    if (!file.tensors.contains(name)) continue;
-    vector[i] = take(file, path, name, specs[i].shape, backend_, config_.dtype);
-    measured = true;
-  }
-  const nlohmann::json progress = metadata_json(file, "progress");
-  FeatureBank::State bank = bank_.state();
-  try {
-    iteration_ = progress.at("iteration").get<std::int64_t>();
-    // Steps are for the bias of moments that began at zero.
-    if (!changed("optimizer")) optimizer_.set_steps(progress.at("optimizer_steps").get<std::int64_t>());
-    bank.next = progress.at("bank_next").get<std::int64_t>();
-    // Another interval, or another choice of parameters, goes on from what it finds.
-    if (measured && config_.curvature.every > 0) {
-      curvature_vector_ = std::move(vector);
-      measured_at_ = progress.at("curvature_measured_at").get<std::int64_t>();
-      turned_ = config_.curvature.sets_inner_lr && progress.at("outer_gradient_turned").get<bool>();
-      if (config_.curvature.sets_inner_lr) inner_lr_ = progress.at("inner_lr").get<double>();
-    }
-    if (inner_rates_.learned() && progress.contains("inner_rates")) inner_rates_.restore(progress.at("inner_rates"));
-  } catch (const nlohmann::json::exception&) {
-    fail<DataError>("checkpoint", "{}: it does not say how far training had come", path);
-  }
-  if (iteration_ < 0) fail<DataError>("checkpoint", "{}: iteration is {}", path, iteration_);
-  if (bank.features && !changed("bank") && !changed("bank-size")) {
-    bank.features = take(file, path, "bank.features", bank.features.shape(), backend_, config_.dtype);
-    const auto ids = file.tensors.find("bank.ids");
-    if (ids == file.tensors.end() || ids->second.dtype != DType::i64)
-      fail<DataError>("checkpoint", "{}: no i64 tensor \"bank.ids\"", path);
-    bank.ids.resize(ids->second.data.size() / sizeof(std::int64_t));
-    if (!bank.ids.empty()) std::memcpy(bank.ids.data(), ids->second.data.data(), ids->second.data.size());
-    bank_.restore(bank);
-  }
 }
 
 }  // namespace mcn

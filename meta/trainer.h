@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -109,9 +110,11 @@ struct IterationMetrics {
 
 class Trainer {
  public:
-  /// resume: path of a checkpoint to go on from, or empty. OtherDataError (meta/train/settings.h) if it was trained on
-  /// another number of videos. Moments and bank of another kind than this run's are left out.
-  Trainer(TrainConfig config, ClipSource clips, Backend& backend, const std::string& resume = {});
+  /// resume: path of a checkpoint to go on from, or empty; read_sound_checkpoint() reads it. ChangedSettingsError
+  /// (meta/train/settings.h) if a setting that shapes the run, or the data set, is another one and not `allowed` to be;
+  /// "all" allows every one. Then moments and bank of another kind than this run's are left out.
+  Trainer(TrainConfig config, ClipSource clips, Backend& backend, const std::string& resume = {},
+          const std::set<std::string>& allowed = {});
 
   /// Starts from the weights of a file, with everything else as the seed has it (meta/weights.h). UsageError after an
   /// iteration or a resumed checkpoint.
@@ -123,13 +126,15 @@ class Trainer {
   IterationMetrics step(const std::function<void()>& waiting = {});
   IterationMetrics step(const Batch& batch);
 
-  /// Index and cause of every video that the loader found unusable.
+  /// Index and cause of every video that the loader found unusable, in the run's earlier parts too.
   [[nodiscard]] std::vector<std::pair<std::int64_t, std::string>> bad_videos() const;
 
   /// Iterations done.
   [[nodiscard]] std::int64_t iteration() const { return iteration_; }
-  /// What differs from the settings of the checkpoint that was resumed (meta/train/settings.h); empty if nothing does.
-  [[nodiscard]] const std::string& changed_since_checkpoint() const { return changed_; }
+  /// What differs from the settings of the checkpoint that was resumed, a text each (meta/train/settings.h).
+  [[nodiscard]] const std::vector<std::string>& changed_since_checkpoint() const { return changed_; }
+  /// Why another checkpoint than the one that was asked for was resumed, and which; empty if none was.
+  [[nodiscard]] const std::string& damaged_checkpoint() const { return damage_; }
   /// alpha1 of the last iteration, before the factors of its groups; and with these.
   [[nodiscard]] double inner_lr() const { return inner_lr_; }
   [[nodiscard]] std::vector<InnerRate> inner_rates() const { return inner_rates_.rates(inner_lr_); }
@@ -142,8 +147,9 @@ class Trainer {
   };
   [[nodiscard]] Holdings holdings();
 
-  /// Writes a checkpoint atomically. NonFiniteError, and nothing written, if a parameter is not finite.
-  void save(const std::string& path);
+  /// Writes a checkpoint atomically, and keeps the ones before it (AtomicFile::commit). NonFiniteError, and nothing
+  /// written, if a tensor of it is not finite.
+  void save(const std::string& path, int keep = 1);
 
  private:
   [[nodiscard]] ClipSet clip_set(const Batch& batch, std::int64_t begin, std::int64_t end) const;
@@ -152,7 +158,10 @@ class Trainer {
   [[nodiscard]] InnerStepMetrics inner_step_metrics(const MetaGradient& meta) const;
   void update_parameters(const MetaGradient& meta, IterationMetrics& metrics);
   void update_bank(const Tensor& z, std::span<const std::int64_t> videos);
-  void load(const std::string& path);
+  void load(const std::string& path, const std::set<std::string>& allowed);
+  /// Parts of load(): DataError for what could not have been saved.
+  void load_progress(const SoundCheckpoint& checkpoint, const std::set<std::string>& changed);
+  void load_bank(const SoundCheckpoint& checkpoint, const nlohmann::json& progress);
 
   TrainConfig config_;
   Backend& backend_;
@@ -160,7 +169,8 @@ class Trainer {
   ModelState state_;
   Optimizer optimizer_;
   FeatureBank bank_;
-  std::string changed_;
+  std::vector<std::string> changed_;
+  std::string damage_;
   std::int64_t iteration_ = 0;
   double inner_lr_ = 0;
   InnerRates inner_rates_;

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <cmath>
 #include <fstream>
 #include <set>
 #include <string_view>
@@ -186,10 +185,7 @@ WeightsReport load_weights(const Weights& weights, const McnModel& model, ModelS
     if (actual != expected)
       fail<DataError>(prefix_of_errors, "{}: another architecture or width: \"{}\" has shape {}, expected {}",
                       weights.path, name, actual.str(), expected.str());
-    tensor = take(file, weights.path, name, shape, tensor.backend(), tensor.dtype());
-    const std::vector<double> values = tensor.to_doubles();
-    if (!std::ranges::all_of(values, [](double v) { return std::isfinite(v); }))
-      fail<NonFiniteError>(prefix_of_errors, "{}: \"{}\" holds a value that is not finite", weights.path, name);
+    tensor = take(file, weights.path, name, shape, tensor.backend(), tensor.dtype(), values_of(name));
   });
   state = std::move(next);
   return report;

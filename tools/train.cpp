@@ -1,4 +1,6 @@
 // `mcn train`: reads the settings, runs the trainer, keeps the run's folder.
+#include <fmt/ranges.h>
+
 #include <filesystem>
 #include <functional>
 #include <optional>
@@ -50,9 +52,13 @@ class ProfileWindow {
 };
 
 Trainer make_trainer(const TrainOptions& o, const Dataset& dataset, Backend& backend) try {
-  return Trainer(o.config, clips_of(dataset), backend, o.resume);
-} catch (const OtherDataError& error) {
-  throw DataError(fmt::format("{}; --init {} starts a new run from its weights", error.what(), o.resume));
+  return Trainer(o.config, clips_of(dataset), backend, o.resume, o.allowed_changes);
+} catch (const ChangedSettingsError& error) {
+  throw DataError(fmt::format(
+      "{}; {}--init {} starts a new run from its weights", error.what(),
+      error.names().empty() ? ""
+                            : fmt::format("--allow-change {} goes on all the same, ", fmt::join(error.names(), ",")),
+      o.resume));
 }
 
 void start_from(Trainer& trainer, const TrainOptions& o) {
@@ -78,8 +84,17 @@ void start_from(Trainer& trainer, const TrainOptions& o) {
 }
 
 void begin(RunFolder& folder) {
+  if (folder.begun()) return;
   if (const auto aside = folder.begin(); !aside.empty())
     fmt::print(stderr, "{} holds an earlier run; its files are in {} now\n", folder.path(), aside.string());
+  for (const std::string& problem : folder.problems()) fmt::print(stderr, "warning: {}\n", problem);
+}
+
+void save_if_possible(RunFolder& folder, Trainer& trainer) {
+  try {
+    folder.save(trainer);
+  } catch (const Error&) {
+  }
 }
 
 // Writes the page of the run so far, if one is wanted; its path, empty without it.
@@ -188,14 +203,17 @@ int train(CLI::App& command, TrainOptions& o) {
   // A run that goes on may have its settings, --init among them, from its own config.toml.
   if (!o.init.empty() && o.resume.empty()) start_from(trainer, o);
   const std::int64_t first = trainer.iteration();
+  const std::size_t known_bad = trainer.bad_videos().size();
+  if (const std::string& damage = trainer.damaged_checkpoint(); !damage.empty())
+    fmt::print(stderr, "warning: {}, after {} iterations\n", damage, first);
   std::optional<RunEvaluator> evaluator = open_evaluator(o, dataset, backend, first);
-  RunFolder folder({o.out, o.resume, resolved, first, o.config.loader.batch, o.tensorboard}, dataset);
+  RunFolder folder({o.out, o.resume, resolved, first, o.config.loader.batch, o.tensorboard, o.keep}, dataset);
   if (first >= o.config.iterations && !o.resume.empty()) {
     fmt::print(stderr, "nothing was left to train: {} has {} iterations, --iterations says {}\n", o.resume, first,
                o.config.iterations);
     return ok;
   }
-  if (const std::string& changed = trainer.changed_since_checkpoint(); !changed.empty())
+  for (const std::string& changed : trainer.changed_since_checkpoint())
     fmt::print(stderr, "changed since the checkpoint: {}\n", changed);
   const std::string last = folder.file(RunFolder::last);
   fmt::print("{}\n", wrapped(fmt::format("settings that are not defaults (all: {}): {}", folder.file("config.toml"),
@@ -230,7 +248,7 @@ int train(CLI::App& command, TrainOptions& o) {
       now = trainer.step([&] { interrupt.throw_if_requested(); });
     } catch (const Interrupted&) {
       begin(folder);
-      trainer.save(last);
+      folder.save(trainer);
       progress.finish();
       report(o, folder);
       fmt::print(stderr, "interrupted after {} iterations; go on with --resume {}\n", trainer.iteration(), last);
@@ -240,24 +258,31 @@ int train(CLI::App& command, TrainOptions& o) {
       // No fault of the data, and perhaps gone when the run goes on.
       if (trainer.iteration() == first) throw;
       begin(folder);
-      trainer.save(last);
+      folder.save(trainer);
       progress.finish();
       throw SystemError(fmt::format("{}; go on with --resume {}", error.what(), last));
     } catch (const NonFiniteError& error) {
       report(o, folder);
       not_finite(error, trainer, folder.file(RunFolder::last_finite), trainer.iteration() > first);
     } catch (const DataError& error) {
-      if (trainer.iteration() == first && (trainer.bad_videos().empty() || folder.holds_another_run())) throw;
+      if (trainer.iteration() == first && (trainer.bad_videos().size() == known_bad || folder.holds_another_run()))
+        throw;
       begin(folder);
       folder.bad().list(trainer);
-      if (trainer.iteration() > first) trainer.save(last);
+      if (trainer.iteration() > first) folder.save(trainer);
       if (folder.bad().found() == 0) throw;
       progress.finish();
       const std::string message = fmt::format("{}; all of them: {}", error.what(), folder.bad().path());
       throw DataError(message);
     }
     begin(folder);
-    folder.write(now);
+    try {
+      folder.write(now);
+    } catch (const DataError&) {
+      // What was learned may still be saved, where only the log cannot be written.
+      save_if_possible(folder, trainer);
+      throw;
+    }
     if (now.bad_videos > folder.bad().found()) folder.bad().list(trainer);
     status.add(now);
     time_forecast.add(now);
@@ -274,11 +299,11 @@ int train(CLI::App& command, TrainOptions& o) {
                       now.shortened_clips, 2 * o.config.loader.batch, now.iteration, o.config.loader.clip.stride));
     shortened = shortened || now.shortened_clips > 0;
     progress.update(trainer.iteration(), status.line());
-    if (trainer.iteration() % o.checkpoint_every == 0) trainer.save(last);
+    if (trainer.iteration() % o.checkpoint_every == 0) folder.save(trainer);
   }
   profiler.stop();
   progress.finish();
-  trainer.save(last);
+  folder.save(trainer);
   const std::string page = report(o, folder);
   if (folder.bad().found() > 0)
     fmt::print(stderr, "{} of {} videos cannot be used, and others took their places; {} lists them\n",

@@ -10,6 +10,7 @@
 #include <limits>
 #include <sstream>
 
+#include "meta/train/settings.h"
 #include "tools/choice.h"
 #include "tools/command.h"
 #include "tools/file_options.h"
@@ -27,8 +28,10 @@ void add_model(CLI::App& command, TrainConfig& c) {
   begin_group(command, "Model");
   command.add_option("--arch", c.model.backbone.arch, "backbone: r2plus1d_18, r2plus1d_10 or r3d_18")
       ->check(CLI::IsMember(video_resnet_archs()));
-  command.add_option("--width", c.model.backbone.width, "factor of the channels of every stage");
-  command.add_option("--feature-size", c.model.feature_size, "length of a clip's feature z, on which InfoNCE works");
+  command.add_option("--width", c.model.backbone.width, "factor of the channels of every stage")
+      ->check(CLI::Range(0.0, ModelDescription::most_width));
+  command.add_option("--feature-size", c.model.feature_size, "length of a clip's feature z, on which InfoNCE works")
+      ->check(CLI::Range(std::int64_t{2}, ModelDescription::most_features));
 }
 
 void add_inner_lr(CLI::App& command, TrainConfig& c) {
@@ -189,11 +192,12 @@ void add_optimizer(CLI::App& command, TrainOptions& o) {
 void add_clips(CLI::App& command, LoaderConfig& loader) {
   begin_group(command, "Batches and clips");
   command.add_option("--batch", loader.batch, "videos an iteration; method mcn: half in S, half in Q");
-  command.add_option("--frames", loader.clip.frames, "frames of a clip")->check(positive_number());
+  const CLI::Range frames(std::int64_t{1}, ModelDescription::most_frames);
+  command.add_option("--frames", loader.clip.frames, "frames of a clip")->check(frames);
   command
       .add_option("--stride", loader.clip.stride,
                   "video frames from one clip frame to the next; smaller in a video that is too short for it")
-      ->check(positive_number());
+      ->check(frames);
   add_choice<ClipSampling>(
       command, "--sampling", loader.sampling,
       {{"random", ClipSampling::random}, {"uniform", ClipSampling::uniform}, {"centre", ClipSampling::centre}},
@@ -208,16 +212,17 @@ void add_clips(CLI::App& command, LoaderConfig& loader) {
                    "make the second view of differences of consecutive frames");
   AugmentConfig& a = loader.augment;
   begin_group(command, "Augmentation");
-  command.add_option("--size", a.size, "height and width of a clip, in pixels")->check(positive_number());
+  const CLI::Range pixels(std::int64_t{1}, ModelDescription::most_pixels);
+  command.add_option("--size", a.size, "height and width of a clip, in pixels")->check(pixels);
   command
       .add_option("--resize-height", a.resize_height,
                   "height of a frame before the crop, in pixels; by default 128/112 of --size")
-      ->check(positive_number())
+      ->check(pixels)
       ->default_str("");
   command
       .add_option("--resize-width", a.resize_width,
                   "width of a frame before the crop, in pixels; by default 171/112 of --size")
-      ->check(positive_number())
+      ->check(pixels)
       ->default_str("");
   const auto probability = [&](const char* name, double& value, const char* help) {
     command.add_option(name, value, help)->check(CLI::Range(0.0, 1.0));
@@ -274,8 +279,28 @@ void add_train_options(CLI::App& command, TrainOptions& o) {
           "to earlier-1 in it unless --resume names a checkpoint in it (required)")
       ->type_name(folder_type);
   CLI::Option* resume =
-      command.add_option("--resume", o.resume, "checkpoint to go on from, of a run on the same data set")
+      command
+          .add_option("--resume", o.resume,
+                      "checkpoint to go on from, with the settings and the data set of its run; if it is damaged, the "
+                      "sound one before it that --keep has left")
           ->type_name(file_type);
+  command
+      .add_option_function<std::vector<std::string>>(
+          "--allow-change",
+          [&o](const std::vector<std::string>& names) {
+            o.allowed_changes = {names.begin(), names.end()};
+          },
+          "settings that may differ from those of the checkpoint of --resume, by name, data and labels of the data set "
+          "among them; all: any of them")
+      ->delimiter(',')
+      ->check([](const std::string& name) {
+        return name == "all" || changeable_settings().contains(name)
+                   ? std::string()
+                   : fmt::format("expected all, or settings that --resume compares ({}), got {}",
+                                 fmt::join(changeable_settings(), ", "), name);
+      })
+      ->type_name("NAME,...")
+      ->configurable(false);
   command
       .add_option(
           "--init", o.init,
@@ -297,6 +322,10 @@ void add_train_options(CLI::App& command, TrainOptions& o) {
                     "number format of all tensors");
   command.add_option("--checkpoint-every", o.checkpoint_every, "iterations from one checkpoint to the next")
       ->check(positive_number());
+  command
+      .add_option("--keep", o.keep,
+                  "number of checkpoints that are kept: last.safetensors, last-1.safetensors before it, and so on")
+      ->check(CLI::Range(1, 99));
   add_iterations_or_share(
       command, "--evaluate-every", o.evaluate_every,
       "iterations from one evaluation during training to the next, or a share of all such as 25%: k-NN and linear "
@@ -338,7 +367,8 @@ void add_train_options(CLI::App& command, TrainOptions& o) {
       "  mcn train --data videos --out run            # settings for these videos and this machine\n"
       "  mcn train --data videos --out run --dry-run  # the memory that it will need\n"
       "  mcn train --data videos --out other --method contrastive --epochs 50\n"
-      "  mcn train --config run/config.toml --resume run/last.safetensors --iterations 2000");
+      "  mcn train --config run/config.toml --resume run/last.safetensors\n"
+      "  mcn train --config run/config.toml --resume run/last.safetensors --lr 0.001 --allow-change lr");
 }
 
 std::int64_t IterationsOrShare::of(std::int64_t iterations) const {
@@ -367,6 +397,10 @@ void complete_train_options(CLI::App& command, TrainOptions& options) {
     if (!stream || !(text << stream.rdbuf())) fail<DataError>("config", "cannot read {}", options.config_file);
     apply_settings(command, text.str(), options.config_file);
   }
+  for (const char* name : {"--resume", "--init"})
+    if (const CLI::Option* option = command.get_option(name);
+        options.chosen.contains(name) && option->as<std::string>().empty())
+      fail("train", "{}: expected a file, got an empty name (is a variable of the shell not set?)", name);
   for (const auto& [name, value] : {std::pair{"--data", &options.dataset.root}, std::pair{"--out", &options.out}})
     if (value->empty() && !(options.dry_run && value == &options.out))
       fail("train", "{} is required, on the command line or in a --config file", name);

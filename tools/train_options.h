@@ -40,7 +40,9 @@ struct TrainOptions {
   DeviceOptions device;
   DatasetConfig dataset;
   std::string config_file, out, resume, init, preset = "auto";
-  bool strict = true;  ///< whether `init` must have just what the network needs
+  std::set<std::string> allowed_changes;  ///< since the checkpoint of `resume`
+  int keep = 2;                           ///< checkpoints, the last one included
+  bool strict = true;                     ///< whether `init` must have just what the network needs
   std::int64_t checkpoint_every = 100, evaluate_videos = 400;
   std::set<std::string> chosen;  ///< options of the command line
   std::optional<ProfileSteps> profile;

@@ -98,13 +98,26 @@ nlohmann::json InnerRates::to_json() const {
 }
 
 void InnerRates::restore(const nlohmann::json& json) {
-  for (std::size_t l = 0; l < groups_.size(); ++l) {
-    const auto found = json.at("logarithms").find(groups_[l]);
-    if (found == json.at("logarithms").end()) continue;
-    const auto values = found->get<std::vector<double>>();
-    for (std::size_t k = 0; k < std::min(values.size(), logs_.size()); ++k) logs_[k][l] = values[k];
+  // exp() of more leaves the range of a double.
+  constexpr double longest = 750;
+  std::vector<std::vector<double>> logs = logs_;
+  double most = most_;
+  try {
+    for (std::size_t l = 0; l < groups_.size(); ++l) {
+      const auto found = json.at("logarithms").find(groups_[l]);
+      if (found == json.at("logarithms").end()) continue;
+      const auto values = found->get<std::vector<double>>();
+      for (std::size_t k = 0; k < std::min(values.size(), logs.size()); ++k) logs[k][l] = values[k];
+      if (!std::ranges::all_of(values, [](double log) { return std::abs(log) <= longest; }))
+        fail<DataError>("inner rates", "checkpoint has a logarithm of {} beyond {}", groups_[l], longest);
+    }
+    if (json.contains("most")) most = json.at("most").get<double>();
+  } catch (const nlohmann::json::exception&) {
+    fail<DataError>("inner rates", "checkpoint has no usable logarithms");
   }
-  if (json.contains("most")) most_ = json.at("most").get<double>();
+  if (!(most > 0)) fail<DataError>("inner rates", "checkpoint has {} as the highest rate", most);
+  logs_ = std::move(logs);
+  most_ = most;
 }
 
 }  // namespace mcn

@@ -54,7 +54,8 @@ class InnerRates {
   /// One step of SGD, at the learning rate lr of the iteration.
   void learn(const std::vector<std::vector<double>>& derivatives, double inner_lr, double lr);
 
-  /// What is learned. restore() takes the steps and groups that both have; throws what nlohmann::json does.
+  /// What is learned. restore() takes the steps and groups that both have; DataError, and nothing restored, for a
+  /// logarithm or a bound that no rate can have.
   [[nodiscard]] nlohmann::json to_json() const;
   void restore(const nlohmann::json& json);
 

@@ -4,18 +4,26 @@
 #include <fcntl.h>
 #include <fmt/chrono.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <ctime>
+#include <fstream>
+#include <string_view>
+#include <system_error>
 
 #include "engine/atomic_file.h"
+#include "engine/io/json_text.h"
 #include "meta/train/run_events.h"
 
 namespace mcn {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr int most_kept = 100;
 
 // Coordinated universal time, as in ISO 8601.
 std::string time_now() { return fmt::format("{:%FT%TZ}", fmt::gmtime(std::time(nullptr))); }
@@ -87,6 +95,46 @@ nlohmann::json to_json(std::int64_t iteration, const MonitorMeasures& m, bool be
   return json;
 }
 
+[[noreturn]] void cannot(const char* what, const fs::path& path) {
+  const int code = errno;
+  fail_by_errno("train", fmt::format("cannot {} {}", what, path.string()), code);
+}
+
+// Of a line of a log; nothing if it has none.
+std::optional<std::int64_t> iteration_of(const nlohmann::json& line) {
+  if (!line.is_object()) return {};
+  const auto found = line.find("iteration");
+  if (found == line.end() || !found->is_number_unsigned()) return {};
+  const auto iteration = found->get<std::uint64_t>();
+  return iteration <= std::uint64_t{1} << 62 ? std::optional(static_cast<std::int64_t>(iteration)) : std::nullopt;
+}
+
+// A figure that is not finite is null.
+bool is_figure(const nlohmann::json& value) { return value.is_number() || value.is_null(); }
+
+bool is_metrics(const nlohmann::json& line) {
+  if (!line.contains("loss_query")) return false;
+  for (const auto& [key, value] : line.items()) {
+    const bool sound = key == "time" ? value.is_string()
+                                     : is_figure(value) || (value.is_object() && std::ranges::all_of(value, is_figure));
+    if (!sound) return false;
+  }
+  return true;
+}
+
+bool is_evaluation(const nlohmann::json& line) {
+  const auto measured = [&](const char* key) {
+    const auto found = line.find(key);
+    return found != line.end() && found->is_object() && found->contains("value") && found->at("value").is_number();
+  };
+  return measured("knn") && measured("linear") && line.contains("best") && line.at("best").is_boolean();
+}
+
+bool is_bad_video(const nlohmann::json& line) {
+  const auto text = [&](const char* key) { return line.contains(key) && line.at(key).is_string(); };
+  return text("video") && text("error");
+}
+
 void make_folder(const fs::path& path) {
   std::error_code error;
   fs::create_directories(path, error);
@@ -107,6 +155,7 @@ fs::path put_aside_earlier_run(const fs::path& out) {
   for (const char* name : {"config.toml", "metrics.jsonl", "evaluations.jsonl", "bad_videos.jsonl", RunFolder::last,
                            RunFolder::best, RunFolder::last_finite, "report.html"})
     names.emplace_back(name);
+  for (int i = 1; i < most_kept; ++i) names.push_back(kept_path(RunFolder::last, i));
   for (const std::string& name : names) {
     if (!fs::exists(fs::symlink_status(out / name))) continue;
     for (int i = 1; aside.empty(); ++i)
@@ -135,41 +184,95 @@ FolderLock::~FolderLock() {
   if (descriptor_ >= 0) ::close(descriptor_);
 }
 
-IterationLog::IterationLog(const fs::path& path, std::int64_t end,
-                           const std::function<void(const nlohmann::json&, bool)>& on_line)
-    : path_(path) {
-  std::string kept;
-  if (std::ifstream old(path); old && end > 0)
-    for (std::string line; std::getline(old, line);) {
-      const auto json = nlohmann::json::parse(line, nullptr, false);
+std::string IterationLog::kept_lines(std::int64_t end, const std::function<void(const nlohmann::json&, bool)>& on_line,
+                                     const LogFormat& format) {
+  errno = 0;
+  std::ifstream old(path_, std::ios::binary);
+  if (!old) {
+    if (errno != ENOENT) cannot("read", path_);
+    problems_.push_back(fmt::format("{} is missing: it starts anew with iteration {}", path_.string(), end));
+    return {};
+  }
+  std::vector<std::pair<std::int64_t, std::string>> kept;
+  std::set<nlohmann::json> keys;
+  std::int64_t damaged = 0, doubled = 0;
+  for (std::string line; std::getline(old, line);) {
+    const auto json = parse_json(line);
+    const auto iteration = iteration_of(json);
+    if (!iteration || !json.contains(format.key) || (format.sound != nullptr && !format.sound(json))) {
       // Of a run that was killed the last line may be a piece of one.
-      if (!json.is_object() || !json.contains("iteration") || !json["iteration"].is_number_integer()) continue;
-      const bool keep = json["iteration"].get<std::int64_t>() < end;
-      if (keep) kept += line + "\n";
-      if (on_line) on_line(json, keep);
+      if (!old.eof()) ++damaged;
+      continue;
     }
+    if (*iteration < end && !keys.insert(json.at(format.key)).second) {
+      ++doubled;
+      continue;
+    }
+    if (*iteration < end) kept.emplace_back(*iteration, line);
+    if (on_line) on_line(json, *iteration < end);
+  }
+  if (old.bad()) cannot("read", path_);
+  const auto problem = [&](const std::string& text) {
+    problems_.push_back(fmt::format("{}: {}", path_.string(), text));
+  };
+  if (damaged > 0) problem(fmt::format("{} damaged lines are removed", damaged));
+  if (doubled > 0) problem(fmt::format("{} lines that stood there twice are removed", doubled));
+  const auto iteration = &std::pair<std::int64_t, std::string>::first;
+  if (!std::ranges::is_sorted(kept, {}, iteration)) {
+    problem("its lines are in order again");
+    std::ranges::stable_sort(kept, {}, iteration);
+  }
+  // A run that began with another folder's checkpoint has no lines of that one's iterations.
+  if (format.consecutive) {
+    const std::int64_t first = kept.empty() ? end : kept.front().first;
+    const std::int64_t missing = kept.empty() ? end : end - first - std::ssize(kept);
+    if (missing > 0) problem(fmt::format("{} of the {} iterations before this one have no line", missing, end));
+  }
+  std::string text;
+  for (const auto& [unused, line] : kept) text += line + "\n";
+  return text;
+}
+
+IterationLog::IterationLog(const fs::path& path, std::int64_t end,
+                           const std::function<void(const nlohmann::json&, bool)>& on_line, const LogFormat& format)
+    : path_(path) {
+  const std::string kept = end > 0 ? kept_lines(end, on_line, format) : std::string();
   // The lines of days of training must outlive a full disk, or being killed here.
   AtomicFile whole("train", path.string());
   whole.write(kept);
   whole.commit();
-  stream_.open(path, std::ios::app);
-  check();
+  descriptor_ = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
+  if (descriptor_ < 0) cannot("write", path);
+}
+
+IterationLog::~IterationLog() {
+  if (descriptor_ >= 0) ::close(descriptor_);
 }
 
 void IterationLog::write(const nlohmann::json& json) {
+  struct stat open {
+  }, there{};
+  if (::fstat(descriptor_, &open) != 0) cannot("write", path_);
+  if (::stat(path_.c_str(), &there) != 0 || there.st_ino != open.st_ino || there.st_dev != open.st_dev)
+    fail<DataError>("train", "{}: it, or its folder, was moved, removed or replaced while the run wrote to it",
+                    path_.string());
   // A file's name need not be UTF-8.
-  stream_ << json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n' << std::flush;
-  check();
+  const std::string line = json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + '\n';
+  for (std::string_view rest = line; !rest.empty();) {
+    const ssize_t written = ::write(descriptor_, rest.data(), rest.size());
+    if (written < 0 && errno != EINTR) cannot("write", path_);
+    rest.remove_prefix(written < 0 ? 0 : static_cast<std::size_t>(written));
+  }
 }
 
-void IterationLog::check() const {
-  if (!stream_) fail<DataError>("train", "cannot write {}", path_.string());
-}
-
+// A line counts the iterations before it, so that one of the checkpoint's is kept.
 BadVideos::BadVideos(const fs::path& path, const Dataset& dataset, std::int64_t first_iteration)
-    : dataset_(dataset), log_(path, first_iteration, [this](const nlohmann::json& line, bool kept) {
-        if (kept) listed_.insert(line.value("video", ""));
-      }) {}
+    : dataset_(dataset),
+      log_(path, first_iteration > 0 ? first_iteration + 1 : 0,
+           [this](const nlohmann::json& line, bool kept) {
+             if (kept) listed_.insert(line.at("video").get<std::string>());
+           },
+           {"video", false, is_bad_video}) {}
 
 void BadVideos::list(const Trainer& trainer) {
   for (const auto& [index, error] : trainer.bad_videos()) {
@@ -180,17 +283,17 @@ void BadVideos::list(const Trainer& trainer) {
   found_ = std::ssize(trainer.bad_videos());
 }
 
-// A line of evaluations counts the iterations before it, so that one of the checkpoint's is kept.
+// As of the bad videos.
 Evaluations::Evaluations(const fs::path& path, std::int64_t first_iteration) {
-  log_.emplace(path, first_iteration > 0 ? first_iteration + 1 : 0,
-               [this](const nlohmann::json& line, bool kept) { look(line, kept); });
+  log_.emplace(
+      path, first_iteration > 0 ? first_iteration + 1 : 0,
+      [this](const nlohmann::json& line, bool kept) { look(line, kept); },
+      LogFormat{"iteration", false, is_evaluation});
 }
 
 void Evaluations::look(const nlohmann::json& line, bool kept) {
-  const auto knn = line.find("knn");
-  if (knn == line.end() || !knn->is_object() || !knn->contains("value") || !(*knn)["value"].is_number()) return;
-  const Entry entry{line["iteration"].get<std::int64_t>(), (*knn)["value"].get<double>()};
-  const bool was_best = line.contains("best") && line["best"] == true;
+  const Entry entry{line.at("iteration").get<std::int64_t>(), line.at("knn").at("value").get<double>()};
+  const bool was_best = line.at("best").get<bool>();
   // The best checkpoint is of an iteration that is trained again.
   if (!kept && was_best) best_.reset();
   if (!kept) return;
@@ -213,6 +316,7 @@ RunFolder::RunFolder(RunFolderConfig config, const Dataset& dataset)
     : config_(std::move(config)), out_(config_.folder), dataset_(dataset) {
   make_folder(out_);
   lock_.emplace(out_);
+  remove_left_temporaries(out_.string());
   // That it can be written to is found out before the work.
   const AtomicFile probe("train", (out_ / "config.toml").string());
 }
@@ -224,9 +328,10 @@ fs::path RunFolder::begin() {
   AtomicFile settings("train", (out_ / "config.toml").string());
   settings.write(config_.settings);
   settings.commit();
-  metrics_.emplace(out_ / "metrics.jsonl", config_.first);
-  bad_.emplace(out_ / "bad_videos.jsonl", dataset_, config_.first);
-  evaluations_.emplace(out_ / "evaluations.jsonl", config_.first);
+  metrics_.emplace(out_ / "metrics.jsonl", goes_on() ? config_.first : 0, nullptr,
+                   LogFormat{"iteration", true, is_metrics});
+  bad_.emplace(out_ / "bad_videos.jsonl", dataset_, goes_on() ? config_.first : 0);
+  evaluations_.emplace(out_ / "evaluations.jsonl", goes_on() ? config_.first : 0);
   if (config_.events) events_.emplace(open_event_file(out_, config_.first));
   if (waiting_) write(waiting_->first, waiting_->second);
   return aside;
@@ -236,6 +341,25 @@ bool RunFolder::goes_on() const { return lies_in(config_.resume, out_); }
 
 bool RunFolder::holds_another_run() const {
   return !metrics_ && !goes_on() && fs::exists(fs::symlink_status(out_ / last));
+}
+
+std::vector<std::string> RunFolder::problems() const {
+  std::vector<std::string> all = metrics_->problems();
+  for (const auto& more : {bad_->problems(), evaluations_->problems()}) all.insert(all.end(), more.begin(), more.end());
+  return all;
+}
+
+void RunFolder::save(Trainer& trainer) {
+  if (saved_ == trainer.iteration()) return;
+  const std::string path = file(last);
+  if (!last_is_sound_) try {
+      last_is_sound_ = read_safetensors(path).checksums;
+    } catch (const DataError&) {
+    }
+  trainer.save(path, last_is_sound_ ? config_.keep : 1);
+  last_is_sound_ = true;
+  saved_ = trainer.iteration();
+  for (int i = config_.keep; i < most_kept; ++i) ::unlink(kept_path(path, i).c_str());
 }
 
 void RunFolder::write(const IterationMetrics& metrics) {

@@ -2,13 +2,13 @@
 #pragma once
 
 #include <filesystem>
-#include <fstream>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "data/dataset.h"
 #include "engine/io/event_file.h"
@@ -30,20 +30,38 @@ class FolderLock {
   int descriptor_;
 };
 
-/// A file with a JSON object a line, each with its "iteration". A resumed run keeps the lines before `end`; on_line is
-/// called with each that is there, and whether it is kept. DataError if the file cannot be written.
+/// What the lines of a file are like.
+struct LogFormat {
+  std::string key = "iteration";                        ///< whose value no two lines share
+  bool consecutive = false;                             ///< whether there is a line for every iteration
+  bool (*sound)(const nlohmann::json& line) = nullptr;  ///< of an object with an "iteration"; null: any is
+};
+
+/// A file with a JSON object a line, each with its "iteration". A resumed run keeps the lines before `end` that are
+/// sound, each key's first, in the order of their iterations; on_line is called with each of them, and with the later
+/// ones. What was wrong is told in problems(). DataError if the file cannot be written, or has been removed or
+/// replaced.
 class IterationLog {
  public:
   IterationLog(const std::filesystem::path& path, std::int64_t end,
-               const std::function<void(const nlohmann::json& line, bool kept)>& on_line = {});
+               const std::function<void(const nlohmann::json& line, bool kept)>& on_line = {},
+               const LogFormat& format = {});
+  ~IterationLog();
+  IterationLog(const IterationLog&) = delete;
+  IterationLog& operator=(const IterationLog&) = delete;
+
   void write(const nlohmann::json& json);
   [[nodiscard]] std::string path() const { return path_.string(); }
+  /// A line each; the last line of a run that was killed is no problem, whatever is missing of it.
+  [[nodiscard]] const std::vector<std::string>& problems() const { return problems_; }
 
  private:
-  void check() const;
+  std::string kept_lines(std::int64_t end, const std::function<void(const nlohmann::json& line, bool kept)>& on_line,
+                         const LogFormat& format);
 
   std::filesystem::path path_;
-  std::ofstream stream_;
+  std::vector<std::string> problems_;
+  int descriptor_ = -1;
 };
 
 /// The list of the videos that cannot be used, in the order in which training came upon them.
@@ -53,6 +71,7 @@ class BadVideos {
   void list(const Trainer& trainer);
   [[nodiscard]] std::int64_t found() const { return found_; }
   [[nodiscard]] std::string path() const { return log_.path(); }
+  [[nodiscard]] const std::vector<std::string>& problems() const { return log_.problems(); }
 
  private:
   const Dataset& dataset_;
@@ -77,6 +96,7 @@ class Evaluations {
   [[nodiscard]] const std::optional<Entry>& best() const { return best_; }
   /// The evaluation before the first iteration.
   [[nodiscard]] const std::optional<Entry>& start() const { return start_; }
+  [[nodiscard]] const std::vector<std::string>& problems() const { return log_->problems(); }
 
  private:
   void look(const nlohmann::json& line, bool kept);
@@ -92,6 +112,7 @@ struct RunFolderConfig {
   std::int64_t first = 0;      ///< iterations before this run
   std::int64_t batch = 0;      ///< videos an iteration
   bool events = false;         ///< write an event file of TensorBoard, too
+  int keep = 2;                ///< checkpoints, the last one included
 };
 
 /// The files of a run. They appear with its first result, and only then are those of an earlier run put aside: a run
@@ -102,7 +123,7 @@ class RunFolder {
   static constexpr const char* last_finite = "last-finite.safetensors";
   static constexpr const char* best = "best.safetensors";
 
-  /// The data set must outlive this.
+  /// The data set must outlive this. Temporary files of processes that were killed are removed.
   RunFolder(RunFolderConfig config, const Dataset& dataset);
 
   /// Only the first call does something. Returns where the files of an earlier run are now; empty if there were none.
@@ -110,6 +131,11 @@ class RunFolder {
   [[nodiscard]] bool begun() const { return metrics_.has_value(); }
   /// One that begin() would put aside, and a run that has come to nothing should not.
   [[nodiscard]] bool holds_another_run() const;
+  /// After begin(): what was wrong with the files of the run that goes on, and has been mended.
+  [[nodiscard]] std::vector<std::string> problems() const;
+  /// Writes the last checkpoint, unless it is there, and keeps those before it. One that is damaged takes no sound
+  /// one's place.
+  void save(Trainer& trainer);
   /// After begin().
   void write(const IterationMetrics& metrics);
   /// Returns the same as Evaluations::write. Before begin(), which writes it then, false.
@@ -131,6 +157,8 @@ class RunFolder {
   std::optional<Evaluations> evaluations_;
   std::optional<std::pair<std::int64_t, MonitorMeasures>> waiting_;  // for begin()
   std::optional<EventFile> events_;
+  bool last_is_sound_ = false;         // this run has written it, or read all of it
+  std::optional<std::int64_t> saved_;  // iterations in the last checkpoint of this run
 };
 
 }  // namespace mcn

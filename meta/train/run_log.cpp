@@ -7,9 +7,12 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <limits>
 #include <numeric>
 #include <optional>
+
+#include "engine/io/json_text.h"
 
 namespace mcn {
 namespace {
@@ -64,7 +67,7 @@ class LineReader {
   void problem(std::string text) { run_.problems.push_back(std::move(text)); }
 
   bool take(const std::string& line) {
-    const json object = json::parse(line, nullptr, false);
+    const json object = parse_json(line);
     if (!object.is_object()) return false;
     const auto iteration = object.find(iteration_key);
     if (iteration == object.end() || !iteration->is_number()) {
@@ -137,7 +140,8 @@ void read_settings(const fs::path& path, RunLog& run) {
 json read_result(const fs::path& path, RunLog& run) {
   if (missing(path)) return {};
   std::ifstream stream(path);
-  json result = json::parse(stream, nullptr, false);
+  const std::string text((std::istreambuf_iterator<char>(stream)), {});
+  json result = parse_json(text);
   if (result.is_object()) return result;
   run.problems.push_back(fmt::format("{} is no JSON object and is left out", path.filename().string()));
   return {};

@@ -1,7 +1,6 @@
 // Damaged files and hostile surroundings: each ends in frames or in a DataError of one line, never in a crash, a hang
 // or a leak. MCN_FAULT_SEEDS sets how many damaged copies of each file are tried; 1000 unless it is set.
 #include <malloc.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -23,6 +22,7 @@
 #include "tests/catch.h"
 #include "tests/data/program.h"
 #include "tests/data/videos.h"
+#include "tests/descriptor_limit.h"
 #include "tests/temporary_folder.h"
 
 namespace mcn {
@@ -439,22 +439,6 @@ TEST_CASE("faults: a file that goes or changes while it is open", "[video][fault
   }
 }
 
-/// A lower limit on open files for as long as it lives.
-class DescriptorLimit {
- public:
-  explicit DescriptorLimit(rlim_t limit) {
-    getrlimit(RLIMIT_NOFILE, &before_);
-    const rlimit lowered{limit, before_.rlim_max};
-    setrlimit(RLIMIT_NOFILE, &lowered);
-  }
-  ~DescriptorLimit() { setrlimit(RLIMIT_NOFILE, &before_); }
-  DescriptorLimit(const DescriptorLimit&) = delete;
-  DescriptorLimit& operator=(const DescriptorLimit&) = delete;
-
- private:
-  rlimit before_{};
-};
-
 TEST_CASE("faults: 5,000 files under a limit of 256 descriptors", "[video][faults]") {
   const TemporaryFolder folder;
   const std::string good =
@@ -463,7 +447,7 @@ TEST_CASE("faults: 5,000 files under a limit of 256 descriptors", "[video][fault
   const std::string cut = folder.file("cut.avi"), none = folder.file("none.mp4");
   test::write_file(cut, bytes.substr(0, bytes.size() / 8));
   test::write_file(none, bytes.substr(100, 300));
-  const DescriptorLimit limit(256);
+  const test::DescriptorLimit limit(256);
   const std::ptrdiff_t descriptors = open_descriptors();
   const auto pass = [&](int opens) {
     int right = 0;
@@ -494,7 +478,7 @@ TEST_CASE("faults: an audit in 64 threads with four descriptors left", "[audit][
   config.subsets = {Subset::train};
   config.decode = true;
   config.threads = 64;
-  const DescriptorLimit limit(static_cast<rlim_t>(open_descriptors() + 4));
+  const test::DescriptorLimit limit(static_cast<rlim_t>(open_descriptors() + 4));
   const AuditReport report = audit(config);
   CHECK(report.count(AuditFault::corrupt) == 0);
   CHECK(report.count(AuditFault::duplicate) == 199);
@@ -513,7 +497,7 @@ TEST_CASE("faults: 5,000 files in four threads under a limit of 256 descriptors,
     fs::create_hard_link(i % 5 == 0 ? cut : good, paths.back());
   }
   for (const rlim_t most : {256, 40}) {
-    const DescriptorLimit limit(most);
+    const test::DescriptorLimit limit(most);
     const std::ptrdiff_t before = open_descriptors();
     VideoPool pool({.cache_bytes = 0}, 64);
     std::atomic<int> next{0}, right{0}, damaged{0};
@@ -543,7 +527,7 @@ TEST_CASE("faults: more Videos at once than descriptors", "[video][faults][slow]
       test::encode(folder.file("a.avi"), {.codec = "mpeg4", .width = 16, .height = 16, .b_frames = 1}, 4);
   const test::Digests truth = test::program_decode(path);
   const auto index = Video(path).index();
-  const DescriptorLimit limit(64);
+  const test::DescriptorLimit limit(64);
   std::vector<Video> videos;
   int right = 0;
   for (int i = 0; i < 200; ++i) try {

@@ -1,7 +1,6 @@
 // What the system fails to give is never the end of a file, never makes a video bad and is never kept in a cache; time
 // in which the process is stopped does not count.
 #include <fcntl.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,6 +24,7 @@
 #include "tests/data/program.h"
 #include "tests/data/system_calls.h"
 #include "tests/data/videos.h"
+#include "tests/descriptor_limit.h"
 #include "tests/temporary_folder.h"
 
 namespace mcn {
@@ -183,19 +183,17 @@ TEST_CASE("system errors: a data set's folder that cannot be read has not less i
   config.root = fs::path(folder.file("x")).parent_path().string();
   config.format = DatasetFormat::folder;
   CHECK(load_dataset(config, Subset::train).videos.size() == 2);
-  rlimit before{};
-  getrlimit(RLIMIT_NOFILE, &before);
-  const rlimit none{0, before.rlim_max};
-  setrlimit(RLIMIT_NOFILE, &none);
   std::string error;
-  try {
-    static_cast<void>(load_dataset(config, Subset::train));
-  } catch (const SystemError& e) {
-    error = e.what();
-  } catch (const DataError& e) {
-    error = std::string("a DataError: ") + e.what();
+  {
+    const test::DescriptorLimit none(0);
+    try {
+      static_cast<void>(load_dataset(config, Subset::train));
+    } catch (const SystemError& e) {
+      error = e.what();
+    } catch (const DataError& e) {
+      error = std::string("a DataError: ") + e.what();
+    }
   }
-  setrlimit(RLIMIT_NOFILE, &before);
   CHECK_THAT(error, ContainsSubstring("Too many open files"));
 }
 

@@ -147,7 +147,7 @@ TEST_CASE("a NaN in bf16 is an error that names it, and leaves parameters and th
 
   // Steps that are too long, until a value is not finite: theta is what it was before the iteration.
   c.maml.inner_lr = 1e30;
-  Trainer diverging(c, test::videos(), simt, checkpoint);
+  Trainer diverging(c, test::videos(), simt, checkpoint, {"inner-lr"});
   const auto before = values(diverging);
   CHECK_THROWS_AS(diverging.step(), NonFiniteError);
   CHECK(values(diverging) == before);

@@ -204,7 +204,8 @@ TEST_CASE("checkpoints go from runs without learned inner rates to runs with the
     for (int i = 0; i < 2; ++i) trainer.step();
     trainer.save(path);
   }
-  Trainer learns(with, videos(), backend, path);
+  const std::set<std::string> all{"all"};
+  Trainer learns(with, videos(), backend, path, all);
   const IterationMetrics m = learns.step();
   CHECK(m.iteration == 2);
   for (const InnerRate& rate : m.inner->rates) CHECK(rate.value == learns.inner_lr());
@@ -212,12 +213,13 @@ TEST_CASE("checkpoints go from runs without learned inner rates to runs with the
   // Another number of inner steps takes what both have.
   TrainConfig more = with;
   more.maml.inner_steps = 2;
-  const std::vector<InnerRate> one = learns.inner_rates(), two = Trainer(more, videos(), backend, path).inner_rates();
+  const std::vector<InnerRate> one = learns.inner_rates(),
+                               two = Trainer(more, videos(), backend, path, all).inner_rates();
   for (std::size_t l = 0; l < 6; ++l) {
     CHECK(two[l].value == one[l].value);
     CHECK(two[l + 6].value == learns.inner_lr());
   }
-  Trainer plain(without, videos(), backend, path);
+  Trainer plain(without, videos(), backend, path, all);
   CHECK(plain.step().inner->rates.empty());
 
   SafetensorsFile file = read_safetensors(path);

@@ -27,6 +27,7 @@ with tempfile.TemporaryDirectory() as temporary:
     run("synth", "--out", data, "--classes", 2, "--train", 4, "--test", 1, "--frames", 8, "--height", 32, "--width", 32)
     train = ["train", "--data", data, "--out", folder, "--arch", "r2plus1d_10", "--width", .07, "--size", 16, "--batch", 4,
              "--frames", 4, "--stride", 1, "--resize-height", 18, "--resize-width", 24, "--bank", "none",
+             "--schedule", "constant", "--warmup", 0, "--first-order-for", 0,
              "--checkpoint-every", 2, "--tensorboard", "--iterations"]
     run(*train, 2)
     checkpoint = folder / "at2.safetensors"

@@ -19,13 +19,16 @@ inline std::string small_videos(const TemporaryFolder& folder, int training_vide
   return data;
 }
 
-/// `mcn train` on them, and what else is said.
+/// `mcn train` on them, and what else is said. Nothing of it depends on the number of iterations, which a resumed run
+/// may then change.
 inline std::vector<std::string> small_training(const std::string& data, const std::string& run,
                                                const std::vector<std::string>& more) {
-  std::vector<std::string> arguments{"train",       "--data",          data,   "--out",          run,   "--arch",
-                                     "r2plus1d_10", "--width",         "0.07", "--size",         "16",  "--batch",
-                                     "4",           "--resize-height", "18",   "--resize-width", "24",  "--frames",
-                                     "4",           "--stride",        "1",    "--bank",         "none"};
+  std::vector<std::string> arguments{
+      "train",   "--data",         data,         "--out",    run,        "--arch",   "r2plus1d_10",
+      "--width", "0.07",           "--size",     "16",       "--batch",  "4",        "--resize-height",
+      "18",      "--resize-width", "24",         "--frames", "4",        "--stride", "1",
+      "--bank",  "none",           "--schedule", "constant", "--warmup", "0",        "--first-order-for",
+      "0"};
   arguments.insert(arguments.end(), more.begin(), more.end());
   return arguments;
 }

@@ -16,8 +16,7 @@ using test::read_file;
 namespace {
 
 test::CommandResult train(const std::string& data, const std::string& run, std::vector<std::string> more) {
-  more.insert(more.end(),
-              {"--report", "no", "--lr", "0.01", "--schedule", "constant", "--warmup", "0", "--method", "contrastive"});
+  more.insert(more.end(), {"--report", "no", "--lr", "0.01", "--method", "contrastive"});
   return mcn_command(test::small_training(data, run, more));
 }
 

@@ -3,6 +3,7 @@
 
 #include "meta/train/run_folder.h"
 #include "tests/catch.h"
+#include "tests/descriptor_limit.h"
 #include "tests/temporary_folder.h"
 #include "tests/tools/run_command.h"
 
@@ -26,6 +27,17 @@ TEST_CASE("a log that goes on keeps the iterations before, and drops those that 
   // A run from its start keeps nothing.
   const IterationLog fresh(path, 0);
   CHECK(test::read_file(path).empty());
+}
+
+TEST_CASE("a log that the system cannot read is not one that is missing") {
+  const test::TemporaryFolder folder;
+  const std::string path = folder.file("metrics.jsonl"), line = "{\"iteration\":0}\n";
+  test::write_file(path, line);
+  {
+    const test::DescriptorLimit none(0);
+    CHECK_THROWS_AS(IterationLog(path, 1), SystemError);
+  }
+  CHECK(test::read_file(path) == line);
 }
 
 TEST_CASE("a line of metrics has every figure of its iteration under its own name, in seconds and MiB") {

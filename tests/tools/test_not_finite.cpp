@@ -21,7 +21,8 @@ TEST_CASE("a value that is not finite under bf16 exits with 5 and leaves the las
                                        "18",    "--resize-width", "24",          "--batch",
                                        "4",     "--frames",       "4",           "--stride",
                                        "1",     "--bank",         "none",        "--checkpoint-every",
-                                       "1"};
+                                       "1",     "--schedule",     "constant",    "--warmup",
+                                       "0"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     return mcn_command(arguments);
   };
@@ -29,7 +30,7 @@ TEST_CASE("a value that is not finite under bf16 exits with 5 and leaves the las
   INFO(good.err);
   REQUIRE(good.exit_code == 0);
   const std::string saved = read_file(last);
-  const auto diverged = train({"--iterations", "9", "--resume", last, "--inner-lr", "1e30"});
+  const auto diverged = train({"--iterations", "9", "--resume", last, "--inner-lr", "1e30", "--allow-change", "all"});
   INFO(diverged.err);
   CHECK(diverged.exit_code == 5);
   CHECK(diverged.err.find("mcn: [train] iteration 1: ") != std::string::npos);
@@ -59,7 +60,8 @@ TEST_CASE("steps that are too long are warned of by group, and the last finite s
   CHECK(diverged.err.find("a lower --lr") != std::string::npos);
   CHECK(test::read_file(run + "/report.html").find(" of 50 iterations") != std::string::npos);
   CHECK(diverged.err.find("the state before it is in " + kept) != std::string::npos);
-  const auto again = train(folder.file("again"), {"--resume", kept, "--inner-lr", "auto", "--iterations", "1"});
+  const auto again = train(folder.file("again"),
+                           {"--resume", kept, "--inner-lr", "auto", "--iterations", "1", "--allow-change", "all"});
   CHECK(again.err.find("nothing was left to train") != std::string::npos);  // it can be read
 }
 

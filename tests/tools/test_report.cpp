@@ -4,7 +4,7 @@
 
 #include "tests/catch.h"
 #include "tests/tools/held_file.h"
-#include "tests/tools/run_command.h"
+#include "tests/tools/small_run.h"
 
 namespace mcn {
 
@@ -26,20 +26,10 @@ std::vector<std::string> event_files(const std::string& folder) {
   return paths;
 }
 
-// Six videos of two classes, two of them for testing.
-void make_videos(const std::string& data) {
-  REQUIRE(mcn_command({"synth", "--out", data, "--classes", "2", "--train", "4", "--test", "2", "--frames", "8",
-                       "--height", "32", "--width", "32"})
-              .exit_code == 0);
-}
-
 // more: the number of iterations, then other options.
 std::vector<std::string> training(const std::string& data, const std::string& run,
                                   const std::vector<std::string>& more) {
-  std::vector<std::string> arguments{"train",       "--data",         data,   "--out",    run,    "--arch",
-                                     "r2plus1d_10", "--width",        "0.07", "--size",   "16",   "--batch",
-                                     "4",           "--frames",       "4",    "--stride", "1",    "--resize-height",
-                                     "18",          "--resize-width", "24",   "--bank",   "none", "--iterations"};
+  std::vector<std::string> arguments = test::small_training(data, run, {"--iterations"});
   arguments.insert(arguments.end(), more.begin(), more.end());
   return arguments;
 }
@@ -88,8 +78,7 @@ TEST_CASE("report shows several runs, says what is wrong, and fails if nothing c
 
 TEST_CASE("train writes a report and event files, and a later run does not mix them up") {
   const test::TemporaryFolder folder;
-  const std::string data = folder.file("data"), run = folder.file("run");
-  make_videos(data);
+  const std::string data = test::small_videos(folder), run = folder.file("run");
   const auto train = [&](const std::vector<std::string>& more) {
     const auto result = mcn_command(training(data, run, more));
     INFO(result.err);
@@ -124,8 +113,7 @@ TEST_CASE("train writes a report and event files, and a later run does not mix t
 
 TEST_CASE("a report has pictures, and says what is missing of them and why") {
   const test::TemporaryFolder folder;
-  const std::string data = folder.file("data"), run = folder.file("run"), page = folder.file("page.html");
-  make_videos(data);
+  const std::string data = test::small_videos(folder), run = folder.file("run"), page = folder.file("page.html");
   const auto report = [&](const std::vector<std::string>& more) {
     std::vector<std::string> arguments{"report", run, "--out", page};
     arguments.insert(arguments.end(), more.begin(), more.end());
@@ -179,10 +167,7 @@ TEST_CASE("a report has pictures, and says what is missing of them and why") {
 
 TEST_CASE("a run that has seen fewer clips than its pictures take leaves the features out") {
   const test::TemporaryFolder folder;
-  const std::string data = folder.file("data"), run = folder.file("run");
-  REQUIRE(mcn_command({"synth", "--out", data, "--classes", "2", "--train", "8", "--test", "2", "--frames", "8",
-                       "--height", "32", "--width", "32"})
-              .exit_code == 0);
+  const std::string data = test::small_videos(folder, 8), run = folder.file("run");
   REQUIRE(mcn_command(training(data, run, {"1"})).exit_code == 0);
   const std::string page = read_file(run + "/report.html");
   CHECK(has(page, "the run has seen 8 clips, the features take 30; mcn report " + run + " makes them"));
@@ -191,8 +176,7 @@ TEST_CASE("a run that has seen fewer clips than its pictures take leaves the fea
 
 TEST_CASE("Ctrl-C while pictures are made leaves a whole run and its curves", "[slow]") {
   const test::TemporaryFolder folder;
-  const std::string data = folder.file("data"), run = folder.file("run");
-  make_videos(data);
+  const std::string data = test::small_videos(folder), run = folder.file("run");
   std::string video;
   for (const auto& entry : fs::directory_iterator(data + "/Walk"))
     if (read_file(data + "/ucfTrainTestlist/testlist01.txt").find(entry.path().filename().string()) !=

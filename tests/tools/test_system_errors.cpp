@@ -6,7 +6,7 @@
 #include "data/batch.h"
 #include "data/dataset.h"
 #include "tests/catch.h"
-#include "tests/tools/run_command.h"
+#include "tests/tools/small_run.h"
 
 namespace mcn {
 namespace {
@@ -28,35 +28,10 @@ struct Training {
   }
   [[nodiscard]] test::CommandResult run(const std::string& out, const test::Environment& environment = {},
                                         const std::string& resume = "") const {
-    std::vector<std::string> arguments{"train",
-                                       "--data",
-                                       root,
-                                       "--out",
-                                       folder.file(out),
-                                       "--method",
-                                       "contrastive",
-                                       "--batch",
-                                       "4",
-                                       "--width",
-                                       "0.05",
-                                       "--frames",
-                                       "2",
-                                       "--size",
-                                       "16",
-                                       "--index-cache",
-                                       folder.file("ic"),
-                                       "--resize-height",
-                                       "20",
-                                       "--resize-width",
-                                       "24",
-                                       "--iterations",
-                                       "5",
-                                       "--checkpoint-every",
-                                       "1000",
-                                       "--threads",
-                                       "1",
-                                       "--report",
-                                       "no"};
+    std::vector<std::string> arguments =
+        test::small_training(root, folder.file(out),
+                             {"--method", "contrastive", "--frames", "2", "--index-cache", folder.file("ic"),
+                              "--iterations", "5", "--checkpoint-every", "1000", "--threads", "1", "--report", "no"});
     if (!resume.empty()) arguments.insert(arguments.end(), {"--resume", resume});
     return mcn_command(arguments, environment);
   }

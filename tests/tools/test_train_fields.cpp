@@ -41,9 +41,10 @@ class Lister {
 
 void list(Lister& add, const LoaderConfig& loader) {
   const auto& [batch, clip, sampling, augment, seed, threads, ring, residual_view, first_iteration, max_bad_percent,
-               files] = loader;
+               known_bad, files] = loader;
   add("batch", batch)("sampling", sampling)("seed", seed)("loader threads", threads)("ring", ring);
   add("residual_view", residual_view)("first_iteration", first_iteration)("max_bad_percent", max_bad_percent);
+  add("known_bad", known_bad);
   const auto& [frames, stride] = clip;
   add("frames", frames)("stride", stride);
   const auto& [size, resize_height, resize_width, flip, jitter, brightness, contrast, saturation, hue, grayscale, blur,
@@ -88,11 +89,12 @@ Fields fields_of(const TrainOptions& options) {
   Fields fields;
   Lister add(fields);
   const auto& [config, warmup, first_order_for, evaluate_every, epochs, device, dataset, config_file, out, resume, init,
-               preset, strict, checkpoint_every, evaluate_videos, chosen, profile, dry_run, force, report,
-               tensorboard] = options;
+               preset, allowed_changes, keep, strict, checkpoint_every, evaluate_videos, chosen, profile, dry_run,
+               force, report, tensorboard] = options;
   list(add, config);
   add("warmup", warmup)("first_order_for", first_order_for)("evaluate_every", evaluate_every);
   add("epochs", epochs)("config_file", config_file)("out", out)("resume", resume)("init", init)("preset", preset);
+  add("allowed_changes", allowed_changes)("keep", keep);
   add("strict", strict)("checkpoint_every", checkpoint_every)("evaluate_videos", evaluate_videos);
   add("chosen", chosen)("profile", profile)("dry_run", dry_run)("force", force);
   add("report", report)("tensorboard", tensorboard);
@@ -141,6 +143,8 @@ const std::vector<Row>& table() {
       {"--test-files", "b.csv", {{"test_files", text(Strings{"b.csv"})}}},
       {"--out", "run", {{"out", "run"}}},
       {"--resume", "last", {{"resume", "last"}}},
+      {"--allow-change", "lr,batch", {{"allowed_changes", text(std::set<std::string>{"batch", "lr"})}}},
+      {"--keep", "3", {{"keep", "3"}}},
       {"--init", "weights", {{"init", "weights"}}},
       {"--strict", "no", {{"strict", "false"}}},
       {"--strict", "yes", {{"strict", "true"}}},
@@ -255,6 +259,7 @@ const std::set<std::string> set_by_none{"classes",
                                         "optimizer.warmup",
                                         "running_momentum",
                                         "first_iteration",
+                                        "known_bad",
                                         "mean",
                                         "std",
                                         "codec_threads",
