@@ -1,7 +1,10 @@
-// /proc/meminfo, and the files of the control groups.
+// /proc/meminfo, the files of the control groups, and memory that is kept.
 #include "engine/host_memory.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <fstream>
 #include <optional>
@@ -76,6 +79,31 @@ HostMemory host_memory(const std::string& root) {
                    {"memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"});
   }
   return memory;
+}
+
+MemoryReserve::MemoryReserve(std::size_t bytes) {
+  constexpr std::size_t least = std::size_t{1} << 16;
+  for (; bytes >= least; bytes /= 2) {
+    void* const memory =
+        mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) continue;
+    memory_ = memory;
+    bytes_ = bytes;
+    return;
+  }
+}
+
+void MemoryReserve::release() noexcept {
+  if (memory_ != nullptr) munmap(memory_, bytes_);
+  memory_ = nullptr;
+  bytes_ = 0;
+}
+
+[[gnu::noinline]] void grow_stack() {
+  std::array<volatile char, std::size_t{512} << 10> room;
+  constexpr std::size_t page = 4096;
+  // Downwards, as a stack grows.
+  for (std::size_t at = room.size(); at > 0; at -= page) room[at - 1] = 0;
 }
 
 std::size_t resident_memory(const std::string& root) {

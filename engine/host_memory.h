@@ -20,4 +20,26 @@ HostMemory host_memory(const std::string& root = {});
 /// Bytes of memory that this process holds now (resident set size); 0 if /proc does not say.
 std::size_t resident_memory(const std::string& root = {});
 
+/// Memory that is kept for what must be done when there is no more, such as a checkpoint. It is never touched: what it
+/// takes is room of the process's address space (ulimit -v), or of what the system has promised.
+class MemoryReserve {
+ public:
+  /// Keeps less, or nothing, where there is too little.
+  explicit MemoryReserve(std::size_t bytes);
+  ~MemoryReserve() { release(); }
+  MemoryReserve(const MemoryReserve&) = delete;
+  MemoryReserve& operator=(const MemoryReserve&) = delete;
+
+  void release() noexcept;
+  [[nodiscard]] std::size_t bytes() const { return bytes_; }
+
+ private:
+  void* memory_ = nullptr;
+  std::size_t bytes_ = 0;
+};
+
+/// Lets the main thread's stack have 512 KiB at once. The system grows it as it is used, and ends the process where
+/// there is no room for that.
+void grow_stack();
+
 }  // namespace mcn

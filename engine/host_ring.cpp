@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <deque>
 #include <mutex>
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -78,7 +79,11 @@ HostRing::Slot& HostRing::Slot::operator=(Slot&& other) noexcept {
 HostRing::Slot::~Slot() {
   if (ring_ == nullptr) return;
   const std::lock_guard lock(ring_->mutex);
-  ring_->free.push_back({bytes_.data(), pending_});
+  try {
+    ring_->free.push_back({bytes_.data(), pending_});
+  } catch (const std::bad_alloc&) {
+    ring_->backend.wait_upload(pending_);  // its slab still has it; it is not handed out again
+  }
 }
 
 void HostRing::Slot::upload(View y) const {

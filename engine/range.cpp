@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <exception>
+#include <new>
 #include <vector>
 
 #ifdef MCN_HAS_NVTX
@@ -47,7 +48,11 @@ Range::~Range() {
   if (!failing)
     last_failure.clear();
   else if (last_failure.empty())
-    last_failure = fmt::format("{}", fmt::join(open_ranges, " > "));
+    try {
+      last_failure = fmt::format("{}", fmt::join(open_ranges, " > "));
+    } catch (const std::bad_alloc&) {
+      last_failure.clear();  // the exception under way is about memory too, most likely
+    }
   open_ranges.pop_back();
 }
 

@@ -11,11 +11,13 @@
 #include <chrono>
 #include <climits>
 #include <cstdio>
+#include <exception>
 #include <fstream>
 #include <mutex>
 #include <string>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "kernels/error.h"
@@ -62,18 +64,29 @@ bool spin_until(F&& done) {
 // Set in the threads of a pool, and in a caller while it takes part: what they call runs serially.
 thread_local bool inside = false;
 
+struct Inside {
+  Inside() { inside = true; }
+  ~Inside() { inside = false; }
+  Inside(const Inside&) = delete;
+  Inside& operator=(const Inside&) = delete;
+};
+
 // `threads` threads beside the caller's. A call opens the gate; a thread that comes through it counts itself in, and
 // takes indices until there are none. The caller closes the gate when it finds none left, and waits for those who are
 // in: one that has not been woken yet, or has no CPU, keeps nobody waiting.
 class Pool {
  public:
   explicit Pool(int threads) {
+    threads_.reserve(static_cast<std::size_t>(threads));
     for (int slot = 1; slot <= threads; ++slot) try {
         threads_.emplace_back([this, slot] { work(slot); });
       } catch (const std::system_error& e) {
         stop();
-        fail<DeviceError>("threads", "expected {} of them, the system allows {}: {}", threads + 1, slot,
+        fail<SystemError>("threads", "expected {} of them, the system allows {}: {}", threads + 1, slot,
                           e.code().message());
+      } catch (...) {
+        stop();
+        throw;
       }
   }
   Pool(const Pool&) = delete;
@@ -88,16 +101,25 @@ class Pool {
     gate_.store(0, std::memory_order_release);
     call_threads(static_cast<int>(std::min<std::int64_t>(n - 1, std::ssize(threads_))));
     take_indices(0);
+    close_gate();
+    if (failed_.load(std::memory_order_relaxed)) {
+      failed_.store(false, std::memory_order_relaxed);
+      std::rethrow_exception(std::exchange(failure_, nullptr));
+    }
+  }
+
+ private:
+  // The gate: the threads that are in, whether it is closed, and whether the caller sleeps until they have left.
+  static constexpr std::uint32_t closed = 1U << 31, waited_for = 1U << 30;
+
+  // Waits for those who are in.
+  void close_gate() {
     std::uint32_t in = gate_.fetch_or(closed, std::memory_order_acq_rel) | closed;
     const auto all_left = [&] { return (in = gate_.load(std::memory_order_acquire)) == closed; };
     if (in == closed || spin_until(all_left)) return;
     in = gate_.fetch_or(waited_for, std::memory_order_acq_rel) | waited_for;
     for (; (in & ~waited_for) != closed; in = gate_.load(std::memory_order_acquire)) futex_wait(gate_, in);
   }
-
- private:
-  // The gate: the threads that are in, whether it is closed, and whether the caller sleeps until they have left.
-  static constexpr std::uint32_t closed = 1U << 31, waited_for = 1U << 30;
 
   void call_threads(int most) {
     call_.fetch_add(1, std::memory_order_seq_cst);
@@ -116,12 +138,18 @@ class Pool {
     if (in == (closed | waited_for)) futex_wake(gate_, 1);
   }
 
+  // Of exceptions the first one counts, and ends the call for everybody.
   void take_indices(std::int64_t slot) {
     const ParallelBody f = *body_;
     const std::int64_t n = n_;
-    for (std::int64_t i = next_.fetch_add(1, std::memory_order_relaxed); i < n;
-         i = next_.fetch_add(1, std::memory_order_relaxed))
-      f(i, slot);
+    try {
+      for (std::int64_t i = next_.fetch_add(1, std::memory_order_relaxed); i < n;
+           i = next_.fetch_add(1, std::memory_order_relaxed))
+        f(i, slot);
+    } catch (...) {
+      next_.store(n, std::memory_order_relaxed);
+      if (!failed_.exchange(true, std::memory_order_relaxed)) failure_ = std::current_exception();
+    }
   }
 
   void work(std::int64_t slot) {
@@ -156,6 +184,8 @@ class Pool {
   alignas(64) std::atomic<std::int64_t> next_{0};
   const ParallelBody* body_ = nullptr;
   std::int64_t n_ = 0;
+  std::atomic<bool> failed_{false};
+  std::exception_ptr failure_;  // of the thread that set failed_; the gate orders it before the caller's look
   std::vector<std::thread> threads_;
 };
 
@@ -227,9 +257,8 @@ void run_parallel(std::int64_t n, ParallelBody f) {
   if (!lock) return run_serially(n, f);
   if (t.count == 1) return run_serially(n, f);
   if (t.pool == nullptr) t.pool = std::make_unique<Pool>(t.count - 1);
-  inside = true;
+  const Inside scope;
   t.pool->run(n, f);
-  inside = false;
 }
 
 }  // namespace mcn

@@ -33,8 +33,8 @@ class ParallelBody {
 };
 
 /// Calls f(i, slot) for every i in [0, n), in any order, on any thread; calls that run at the same time have different
-/// slots in [0, thread_count()). f must not throw. A call from inside f, or while another thread's call is under way,
-/// runs on its own thread alone. DeviceError, before anything runs, if the system gives no threads.
+/// slots in [0, thread_count()). A call from inside f, or during another thread's call, runs on its own thread alone.
+/// SystemError, before anything runs, without threads. What f throws comes out once no f runs; the rest is left out.
 void run_parallel(std::int64_t n, ParallelBody f);
 
 }  // namespace mcn

@@ -6,6 +6,7 @@
 #include <array>
 #include <filesystem>
 #include <fstream>
+#include <new>
 
 #include "data/encoder.h"
 #include "data/ordered.h"
@@ -90,8 +91,12 @@ class PendingFolder {
   PendingFolder(const PendingFolder&) = delete;
   PendingFolder& operator=(const PendingFolder&) = delete;
   ~PendingFolder() {
-    std::error_code error;
-    if (!kept_) fs::remove_all(path_, error);
+    if (kept_) return;
+    try {
+      std::error_code error;
+      fs::remove_all(path_, error);
+    } catch (const std::bad_alloc&) {  // its name tells what it is
+    }
   }
   [[nodiscard]] const fs::path& path() const { return path_; }
   void keep() {

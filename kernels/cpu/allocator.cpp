@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <iterator>
+#include <new>
 
 #include "kernels/error.h"
 
@@ -123,7 +124,11 @@ void CachingAllocator::release(void* p) noexcept {
       block = before;
     }
   }
-  free.insert({block->second.size, block->first});
+  try {
+    free.insert({block->second.size, block->first});
+  } catch (const std::bad_alloc&) {
+    block->second.free = false;  // without an entry nobody finds it: it stays as it is until the allocator ends
+  }
 }
 
 bool CachingAllocator::map_segment(std::size_t size, bool small) {
@@ -137,9 +142,16 @@ bool CachingAllocator::map_segment(std::size_t size, bool small) {
   if (const std::size_t tail = start + huge_page - aligned; tail > 0)
     munmap(reinterpret_cast<void*>(aligned + wanted), tail);
   madvise(reinterpret_cast<void*>(aligned), wanted, MADV_HUGEPAGE);
-  segments_.emplace(aligned, wanted);
-  blocks_.emplace(aligned, Block{wanted, true, true, small});
-  free_blocks(small).insert({wanted, aligned});
+  try {
+    free_blocks(small).insert({wanted, aligned});
+    blocks_.emplace(aligned, Block{wanted, true, true, small});
+    segments_.emplace(aligned, wanted);
+  } catch (...) {
+    free_blocks(small).erase({wanted, aligned});
+    blocks_.erase(aligned);
+    munmap(reinterpret_cast<void*>(aligned), wanted);
+    throw;
+  }
   return true;
 }
 

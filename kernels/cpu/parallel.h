@@ -14,7 +14,7 @@ inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1
 /// Elements that one thread should at least have.
 inline constexpr std::int64_t elementwise_grain = 1 << 15;
 
-/// Calls f(i) for every i in [0, n), in any order, on any thread. f must not throw.
+/// Calls f(i) for every i in [0, n), in any order, on any thread.
 template <class F>
 void parallel_tasks(std::int64_t n, F&& f) {
   run_parallel(n, [&](std::int64_t i, std::int64_t) { f(i); });
@@ -24,13 +24,13 @@ void parallel_tasks(std::int64_t n, F&& f) {
 inline std::int64_t slot_count() { return thread_count(); }
 
 /// Calls f(i, slot) for every i in [0, n), in any order; calls that run at the same time have different slots in
-/// [0, slot_count()), for scratch memory. f must not throw.
+/// [0, slot_count()), for scratch memory.
 template <class F>
 void parallel_slots(std::int64_t n, F&& f) {
   run_parallel(n, f);
 }
 
-/// Calls f(begin, end) for blocks of `grain` that cover [0, n). f must not throw.
+/// Calls f(begin, end) for blocks of `grain` that cover [0, n).
 template <class F>
 void parallel_blocks(std::int64_t n, std::int64_t grain, F&& f) {
   run_parallel(ceil_div(n, grain), [&](std::int64_t b, std::int64_t) { f(b * grain, std::min(n, (b + 1) * grain)); });

@@ -67,6 +67,25 @@ TEST_CASE("a machine that does not say how much memory it has is an error") {
   CHECK(host_memory().total >= host_memory().available);
 }
 
+TEST_CASE("a reserve takes address space and no memory, and gives it back") {
+  const auto pages = [](int column) {
+    std::ifstream statm("/proc/self/statm");
+    std::size_t value = 0;
+    for (int i = 0; i <= column; ++i) statm >> value;
+    return value * 4096;
+  };
+  const std::size_t space = pages(0), resident = pages(1);
+  MemoryReserve reserve(1024 * mib);
+  CHECK(reserve.bytes() == 1024 * mib);
+  CHECK(pages(0) >= space + 1024 * mib);
+  CHECK(pages(1) < resident + 64 * mib);
+  reserve.release();
+  CHECK(reserve.bytes() == 0);
+  CHECK(pages(0) < space + 64 * mib);
+  // Less than was asked for, or nothing, where there is too little.
+  CHECK(MemoryReserve(std::size_t{1} << 62).bytes() < std::size_t{1} << 48);
+}
+
 TEST_CASE("what the process holds is what the kernel says of it") {
   const Machine machine;
   CHECK(resident_memory(machine.folder.file("")) == 0);

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <fstream>
 #include <memory>
+#include <new>
 #include <thread>
 #include <vector>
 
@@ -35,6 +36,26 @@ bool meet(std::atomic<int>& arrived, int count) {
 }
 
 }  // namespace
+
+TEST_CASE("run_parallel: an exception of any thread comes out of the call, and the next call is as any",
+          "[cpu][parallel]") {
+  for (const int count : thread_counts) {
+    CAPTURE(count);
+    const Threads scope(count);
+    for (int repeat = 0; repeat < 20; ++repeat) {
+      const std::int64_t bad = repeat % 7;
+      // On another thread than the caller's, too: who takes the index throws.
+      CHECK_THROWS_AS(run_parallel(64,
+                                   [&](std::int64_t i, std::int64_t) {
+                                     if (i % 7 == bad) throw std::bad_alloc();
+                                   }),
+                      std::bad_alloc);
+      std::atomic<int> calls{0};
+      run_parallel(64, [&](std::int64_t, std::int64_t) { ++calls; });
+      CHECK(calls == 64);
+    }
+  }
+}
 
 TEST_CASE("run_parallel: every index once, and no slot twice at the same time", "[cpu][parallel]") {
   for (const int count : thread_counts) {
