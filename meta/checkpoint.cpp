@@ -89,7 +89,7 @@ ModelDescription ModelDescription::from_json(const nlohmann::json& json, const s
   const auto integer = [&](const char* key, std::int64_t least, std::int64_t most) {
     return checked_integer(json, key, least, most, path);
   };
-  d.model.feature_size = integer("feature_size", 2, most_features);
+  d.model.feature_size = integer("feature_size", 2, McnModelConfig::most_features);
   d.frames = static_cast<int>(integer("frames", 1, most_frames));
   d.stride = static_cast<int>(integer("stride", 1, most_frames));
   d.size = static_cast<int>(integer("size", 1, most_pixels));
@@ -146,6 +146,21 @@ Tensor take(const SafetensorsFile& file, const std::string& path, const std::str
   if (values == Values::not_negative && !std::ranges::all_of(elements, [](double v) { return v >= 0; }))
     fail<DataError>("checkpoint", "{}: \"{}\" holds a negative value, whose root is none", path, name);
   return Tensor::from(backend, dtype, shape, std::span<const double>(elements));
+}
+
+std::optional<std::string> first_not_finite(const SafetensorsFile& file) {
+  for (const auto& [name, entry] : file.tensors) {
+    if (entry.dtype != DType::f32 && entry.dtype != DType::f64) continue;
+    bool finite = true;
+    dispatch_float(entry.dtype, [&](auto value) {
+      for (std::size_t at = 0; at < entry.data.size() && finite; at += sizeof value) {
+        std::memcpy(&value, entry.data.data() + at, sizeof value);
+        finite = std::isfinite(value);
+      }
+    });
+    if (!finite) return name;
+  }
+  return {};
 }
 
 void for_each_tensor(const McnModel& model, ModelState& state,

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -20,7 +21,7 @@ struct ModelDescription {
   int size = 112, resize_height = 128, resize_width = 171;
   std::uint64_t seed = 0;  ///< of the initial weights
 
-  static constexpr std::int64_t most_frames = 65536, most_pixels = 16384, most_features = 65536;
+  static constexpr std::int64_t most_frames = 65536, most_pixels = 16384;
   static constexpr double most_width = 16;
 
   [[nodiscard]] nlohmann::json to_json() const;
@@ -52,6 +53,9 @@ Values values_of(std::string_view name);
 void put(SafetensorsFile& file, const std::string& name, const Tensor& tensor);
 Tensor take(const SafetensorsFile& file, const std::string& path, const std::string& name, const Shape& shape,
             Backend& backend, DType dtype, Values values = Values::any);
+
+/// Name of the first floating-point tensor of a file with a value that is not finite.
+std::optional<std::string> first_not_finite(const SafetensorsFile& file);
 
 void put_model(SafetensorsFile& file, const McnModel& model, const ModelState& state);
 ModelState take_model(const SafetensorsFile& file, const std::string& path, const McnModel& model, Backend& backend,

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <tuple>
+#include <utility>
 
 #include "engine/host_memory.h"
 #include "engine/range.h"
@@ -154,6 +156,7 @@ void Trainer::update_parameters(const MetaGradient& meta, IterationMetrics& metr
       if (g) backend_.scale(config_.clip_grad / metrics.gradient_norm, g, g);
   Tensors before;
   for (const Tensor& t : state_.theta) before.push_back(t.clone());
+  whole_ = false;
   optimizer_.step(state_.theta, meta.gradient, metrics.learning_rate);
   if (inner_rates_.learned()) {
     OptimizerConfig schedule = config_.optimizer;
@@ -183,6 +186,17 @@ IterationMetrics Trainer::step(const std::function<void()>& waiting) {
 }
 
 IterationMetrics Trainer::step(const Batch& batch) {
+  // An iteration that is not done must leave no measurement behind: it is to be the same when it is done again.
+  auto measured = std::tuple(inner_lr_, inner_rates_, curvature_vector_, measured_at_, turned_);
+  try {
+    return train_on(batch);
+  } catch (...) {
+    std::tie(inner_lr_, inner_rates_, curvature_vector_, measured_at_, turned_) = std::move(measured);
+    throw;
+  }
+}
+
+IterationMetrics Trainer::train_on(const Batch& batch) {
   const auto start = std::chrono::steady_clock::now();
   IterationMetrics metrics;
   metrics.iteration = iteration_;
@@ -202,12 +216,14 @@ IterationMetrics Trainer::step(const Batch& batch) {
   if (bilevel) metrics.curvature = prepare_inner(inputs);
   const IterationOutputs& outputs = work_->start(state_.theta, inputs);
   MetaGradient meta;
+  std::vector<RunningStatistics> running = state_.running;
   try {
     meta = work_->finish(state_.theta, inputs);
     if (const auto bad = first_not_finite(meta.gradient))
       fail<NonFiniteError>("gradient", "the first tensor that is not finite is the gradient of {}",
                            model_.parameters()[*bad].name);
     inner_rates_.expect_finite(meta.inner_lr_derivatives);
+    update_running(running, outputs.statistics, config_.running_momentum);
   } catch (const NonFiniteError& error) {
     fail<NonFiniteError>("train", "iteration {}: {}", iteration_, error.what());
   }
@@ -217,7 +233,7 @@ IterationMetrics Trainer::step(const Batch& batch) {
     turned_ = config_.curvature.sets_inner_lr && metrics.inner->cosine < 0.7;
   }
   update_parameters(meta, metrics);
-  update_running(state_.running, outputs.statistics, config_.running_momentum);
+  state_.running = std::move(running);
   const std::span<const std::int64_t> ids(batch.videos);
   if (config_.bank.kind != BankKind::none) {
     if (bilevel) update_bank(outputs.support.z, ids.first(static_cast<std::size_t>(half)));
@@ -241,6 +257,7 @@ IterationMetrics Trainer::step(const Batch& batch) {
   metrics.resident_bytes = resident_memory();
   metrics.seconds = seconds_since(start);
   ++iteration_;
+  whole_ = true;
   return metrics;
 }
 

@@ -122,7 +122,8 @@ class Trainer {
 
   /// One iteration, on the loader's next batch or on one that is given. `waiting` is called ten times a second while
   /// the loader is waited for, and may throw; what it and the loader throw leaves the state as it was. NonFiniteError
-  /// names the iteration and the first tensor that is not finite, and leaves the parameters as they were.
+  /// names the iteration and the first tensor that is not finite, and leaves the state as it was. So does any other
+  /// exception, but for one in the middle of an update.
   IterationMetrics step(const std::function<void()>& waiting = {});
   IterationMetrics step(const Batch& batch);
 
@@ -131,6 +132,8 @@ class Trainer {
 
   /// Iterations done.
   [[nodiscard]] std::int64_t iteration() const { return iteration_; }
+  /// False after an exception in the middle of an update, as for lack of memory: the state is of no iteration then.
+  [[nodiscard]] bool whole() const { return whole_; }
   /// What differs from the settings of the checkpoint that was resumed, a text each (meta/train/settings.h).
   [[nodiscard]] const std::vector<std::string>& changed_since_checkpoint() const { return changed_; }
   /// Why another checkpoint than the one that was asked for was resumed, and which; empty if none was.
@@ -153,6 +156,7 @@ class Trainer {
 
  private:
   [[nodiscard]] ClipSet clip_set(const Batch& batch, std::int64_t begin, std::int64_t end) const;
+  IterationMetrics train_on(const Batch& batch);
   /// Sets alpha1 and the order of the iteration, and measures the curvature if it is time.
   std::optional<CurvatureMetrics> prepare_inner(const IterationInputs& inputs);
   [[nodiscard]] InnerStepMetrics inner_step_metrics(const MetaGradient& meta) const;
@@ -172,6 +176,7 @@ class Trainer {
   std::vector<std::string> changed_;
   std::string damage_;
   std::int64_t iteration_ = 0;
+  bool whole_ = true;
   double inner_lr_ = 0;
   InnerRates inner_rates_;
   Tensors curvature_vector_;  // of the last measurement; empty before the first

@@ -5,13 +5,13 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <fstream>
 #include <set>
 #include <string_view>
 #include <utility>
 
 #include "data/augment.h"
+#include "engine/io/json_text.h"
 #ifdef MCN_HAS_DATA
 #include "engine/io/torch_file.h"
 #endif
@@ -79,30 +79,24 @@ bool fits(const SafetensorsMap& tensors, const VideoResNetConfig& config) {
 
 // What export_backbone says of a network, in the words of its metadata.
 ModelDescription description_of_export(const std::map<std::string, std::string>& metadata, const std::string& path) {
-  ModelDescription d;
-  const auto number = [&](const char* key, std::string_view text) {
-    double value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc() || end != text.data() + text.size() || !(value > 0 && value <= 1 << 16))
-      fail<DataError>(prefix_of_errors, "{}: metadata \"{}\" is \"{}\", expected a number above 0", path, key, text);
-    return value;
-  };
   const auto text = [&](const char* key) -> const std::string& {
     const auto found = metadata.find(key);
     if (found == metadata.end()) fail<DataError>(prefix_of_errors, "{}: no \"{}\" in its metadata", path, key);
     return found->second;
   };
-  const auto integer = [&](const char* key) { return static_cast<int>(number(key, text(key))); };
-  d.model.backbone.arch = text("architecture");
-  d.model.backbone.width = number("width", text("width"));
-  d.frames = integer("frames");
-  d.stride = integer("stride");
-  d.size = integer("size");
-  const std::string_view resize = text("resize");
+  const ModelDescription others;  // of what it does not say
+  nlohmann::json json = others.to_json();
+  const auto number = [&](const char* key, const std::string& value) {
+    nlohmann::json parsed = parse_json(value);
+    json[key] = parsed.is_number() ? std::move(parsed) : nlohmann::json(value);
+  };
+  json["arch"] = text("architecture");
+  for (const char* key : {"width", "frames", "stride", "size"}) number(key, text(key));
+  const std::string& resize = text("resize");
   const std::size_t cross = std::min(resize.find('x'), resize.size());
-  d.resize_height = static_cast<int>(number("resize", resize.substr(0, cross)));
-  d.resize_width = static_cast<int>(number("resize", resize.substr(std::min(cross + 1, resize.size()))));
-  return d;
+  number("resize_height", resize.substr(0, cross));
+  number("resize_width", resize.substr(std::min(cross + 1, resize.size())));
+  return ModelDescription::from_json(json, path);
 }
 
 }  // namespace
@@ -200,6 +194,8 @@ SafetensorsFile export_backbone(const McnModel& model, const ModelState& state, 
   });
   for (const std::string& norm : model.backbone().norms())
     file.tensors[norm + ".num_batches_tracked"] = {DType::i64, {}, std::vector<std::byte>(sizeof(std::int64_t))};
+  if (const auto bad = first_not_finite(file))
+    fail<NonFiniteError>(prefix_of_errors, "{}: \"{}\" holds a value that is not finite", origin, *bad);
   const AugmentConfig augment;
   file.metadata = {
       {"format", "pt"},

@@ -34,11 +34,13 @@ struct WeightsReport {
 /// Puts the file's tensors in the place of the state's. The backbone's parameters and running statistics are expected;
 /// the heads are taken if all of them are there. A classifier `fc` and `num_batches_tracked` are never taken, and are
 /// not extra. `strict`: DataError that lists what is missing or extra. Also without it: DataError if not one tensor
-/// fits by name, or one has another shape; NonFiniteError if a value is not finite. The state is unchanged by an error.
+/// fits by name, or one has another shape or a negative variance; NonFiniteError if a value is not finite. The state is
+/// unchanged by an error.
 WeightsReport load_weights(const Weights& weights, const McnModel& model, ModelState& state, bool strict);
 
 /// The backbone under torchvision's names, float32 or float64 as the state is, with num_batches_tracked, so that
 /// load_state_dict misses nothing but `fc`. Metadata tells how clips were sampled and normalized, as text.
+/// NonFiniteError, naming `origin`, if a value is not finite.
 SafetensorsFile export_backbone(const McnModel& model, const ModelState& state, const ModelDescription& description,
                                 const std::string& origin);
 

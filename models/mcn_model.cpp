@@ -7,7 +7,9 @@ namespace mcn {
 
 McnModel::McnModel(const McnModelConfig& config)
     : backbone_(config.backbone), specs_(backbone_.parameters()), feature_size_(config.feature_size) {
-  if (feature_size_ < 2) fail("model", "feature size must be at least 2, got {}", feature_size_);
+  constexpr std::int64_t most = McnModelConfig::most_features;
+  if (feature_size_ < 2 || feature_size_ > most)
+    fail("model", "feature size must be in [2, {}], got {}", most, feature_size_);
   const auto add_linear = [this](const std::string& name, std::int64_t in, std::int64_t out) {
     const double scale = 1.0 / std::sqrt(static_cast<double>(in));
     specs_.push_back({name + ".weight", {out, in}, Init::gaussian, scale, true});

@@ -8,11 +8,14 @@ namespace mcn {
 
 struct McnModelConfig {
   VideoResNetConfig backbone;
-  std::int64_t feature_size = 128;  ///< of z
+  std::int64_t feature_size = 128;  ///< of z, from 2 on
+
+  static constexpr std::int64_t most_features = 65536;  ///< fcm has twice the square of feature_size
 };
 
 class McnModel {
  public:
+  /// UsageError for another feature size.
   explicit McnModel(const McnModelConfig& config);
 
   [[nodiscard]] const VideoResNet& backbone() const { return backbone_; }

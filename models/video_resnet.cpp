@@ -27,9 +27,11 @@ void update_running(std::vector<RunningStatistics>& running, std::span<const ops
                     double momentum) {
   if (running.size() != batch.size())
     fail("model", "running statistics of {} layers, batch statistics of {}", running.size(), batch.size());
+  Tensors updated;  // mean and variance of each
   const auto update = [&](const Tensor& old, const Tensor& value) {
-    old.backend().scale(1 - momentum, old, old);
-    old.backend().axpy(momentum, value, old);
+    Tensor& next = updated.emplace_back(old.clone());
+    next.backend().scale(1 - momentum, next, next);
+    next.backend().axpy(momentum, value, next);
   };
   for (std::size_t i = 0; i < batch.size(); ++i) {
     const Tensor& variance = running[i].variance;
@@ -38,6 +40,11 @@ void update_running(std::vector<RunningStatistics>& running, std::span<const ops
     update(variance,
            Tensor::from(variance.backend(), variance.dtype(), variance.shape(), std::span<const double>(unbiased)));
   }
+  // A layer can make something finite of a variance that is not.
+  if (const auto bad = first_not_finite(updated))
+    fail<NonFiniteError>("statistics", "the running {} of normalization layer {} of {} is not finite",
+                         *bad % 2 == 0 ? "mean" : "variance", *bad / 2 + 1, batch.size());
+  for (std::size_t i = 0; i < batch.size(); ++i) running[i] = {updated[2 * i], updated[2 * i + 1]};
 }
 
 std::vector<std::string> video_resnet_archs() {

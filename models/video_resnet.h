@@ -26,7 +26,8 @@ struct NormPass {
   std::vector<ops::BatchStatistics>* collect = nullptr;
 };
 
-/// What a pass collected enters the running statistics, as in torch: new = (1 - momentum) old + momentum batch.
+/// What a pass collected enters the running statistics, as in torch: new = (1 - momentum) old + momentum batch. New
+/// tensors take the old ones' places; NonFiniteError, and the old ones stay, if one of them would not be finite.
 void update_running(std::vector<RunningStatistics>& running, std::span<const ops::BatchStatistics> batch,
                     double momentum);
 

@@ -1,6 +1,9 @@
 // TOML by CLI11, with places for errors.
 #include "tools/settings_file.h"
 
+#include <cstddef>
+#include <fstream>
+#include <iterator>
 #include <set>
 #include <sstream>
 #include <vector>
@@ -59,6 +62,18 @@ std::string place_of(const std::string& text, const std::string& origin, const s
 }
 
 }  // namespace
+
+std::string read_settings(const std::string& path) {
+  // Whatever the path names, a pipe of a shell too; what has no end is no file of settings.
+  constexpr std::size_t most = std::size_t{1} << 20;
+  std::ifstream stream(path, std::ios::binary);
+  std::string text(most + 1, '\0');
+  stream.read(text.data(), std::ssize(text));
+  if (!stream.is_open() || stream.bad()) fail<DataError>("config", "cannot read {}", path);
+  text.resize(static_cast<std::size_t>(stream.gcount()));
+  if (text.size() > most) fail<DataError>("config", "{}: expected at most {} bytes of settings, got more", path, most);
+  return text;
+}
 
 void check_that_it_can_be_saved(const CLI::App& command) {
   for (const CLI::Option* option : command.get_options())

@@ -6,6 +6,9 @@
 
 namespace mcn {
 
+/// The text of a file of settings, which may be a pipe. DataError if it cannot be read, or has more than 1 MiB.
+std::string read_settings(const std::string& path);
+
 /// Sets the options that are not set yet from the text of a file. UsageError "[config] FILE:LINE: ..." for a key that
 /// is no option, one that is there twice, a table, and a value that the option refuses. origin: the file's name, for
 /// these.

@@ -6,9 +6,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <fstream>
 #include <limits>
-#include <sstream>
 
 #include "meta/train/settings.h"
 #include "tools/choice.h"
@@ -31,7 +29,7 @@ void add_model(CLI::App& command, TrainConfig& c) {
   command.add_option("--width", c.model.backbone.width, "factor of the channels of every stage")
       ->check(CLI::Range(0.0, ModelDescription::most_width));
   command.add_option("--feature-size", c.model.feature_size, "length of a clip's feature z, on which InfoNCE works")
-      ->check(CLI::Range(std::int64_t{2}, ModelDescription::most_features));
+      ->check(CLI::Range(std::int64_t{2}, McnModelConfig::most_features));
 }
 
 void add_inner_lr(CLI::App& command, TrainConfig& c) {
@@ -392,10 +390,7 @@ void complete_train_options(CLI::App& command, TrainOptions& options) {
   for (const CLI::Option* option : command.get_options())
     if (option->count() > 0) options.chosen.insert(option->get_name());
   if (!options.config_file.empty()) {
-    std::ifstream stream(options.config_file);
-    std::ostringstream text;
-    if (!stream || !(text << stream.rdbuf())) fail<DataError>("config", "cannot read {}", options.config_file);
-    apply_settings(command, text.str(), options.config_file);
+    apply_settings(command, read_settings(options.config_file), options.config_file);
   }
   for (const char* name : {"--resume", "--init"})
     if (const CLI::Option* option = command.get_option(name);
@@ -441,6 +436,7 @@ TrainOptions saved_options(const std::string& folder, const std::string& data) {
   CLI::App command;
   TrainOptions options;
   add_train_options(command, options);
+  refuse_longer_integers(command);
   // In the order that CLI11 takes: the last one first.
   std::vector<std::string> arguments{folder, "--out", folder + "/config.toml", "--config"};
   if (!data.empty()) arguments.insert(arguments.begin(), {data, "--data"});

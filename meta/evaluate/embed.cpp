@@ -2,6 +2,7 @@
 #include "meta/evaluate/embed.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "engine/tape.h"
 
@@ -62,6 +63,12 @@ VideoEmbeddings embed_videos(const ModelDescription& description, const McnModel
                     clips);
     for (std::size_t s = 0; s < states.size(); ++s) {
       const std::vector<double> pooled = pooled_features(model, states[s], clips).to_doubles();
+      for (std::size_t i = 0; i < pooled.size(); ++i)
+        if (!std::isfinite(pooled[i])) {
+          const std::int64_t row = owners[i / static_cast<std::size_t>(features)];
+          const auto video = static_cast<std::size_t>(result.videos[static_cast<std::size_t>(row)]);
+          fail<NonFiniteError>("embed", "the features of {} are not finite", dataset.videos[video].source.name);
+        }
       float* values = result.networks[s].values.data();
       for (std::int64_t i = 0; i < count; ++i)
         for (std::int64_t f = 0; f < features; ++f)

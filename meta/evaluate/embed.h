@@ -33,7 +33,8 @@ std::string causes(const VideoEmbeddings& embeddings);
 /// Pooled backbone features of every video of a data set by one or several states of a model, which see the same clips;
 /// normalised by running statistics. progress, if given, is called with videos done and in all, also while a video
 /// takes its time, and may throw to stop. DataError, naming the first of them, if more than max_bad_percent of the
-/// videos cannot be read or are too short, or if all are.
+/// videos cannot be read or are too short, or if all are. NonFiniteError, naming the video, for features that are not
+/// finite.
 VideoEmbeddings embed_videos(const ModelDescription& description, const McnModel& model,
                              std::span<const ModelState> states, const Dataset& dataset, const EmbedConfig& config,
                              Backend& backend, const std::function<void(std::int64_t, std::int64_t)>& progress = {});

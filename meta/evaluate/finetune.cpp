@@ -166,8 +166,8 @@ struct Finetuner::Impl {
       const auto first = values.begin() + i * classes;
       if (std::max_element(first, first + classes) - first == labels[static_cast<std::size_t>(i)]) ++step.hits;
     }
-    optimizer.step(state.theta, gradient, lr);
     update_running(state.running, statistics, config.running_momentum);
+    optimizer.step(state.theta, gradient, lr);
     return step;
   }
 

@@ -145,6 +145,8 @@ std::vector<std::int64_t> LinearProbe::predict(const Embedding& videos) const {
   const Tensor x = standardized(videos, weight().backend(), weight().dtype());
   const std::vector<double> logits =
       tape.apply(ops::linear(), {tape.constant(x), tape.constant(weight()), tape.constant(bias())}).value.to_doubles();
+  if (!std::ranges::all_of(logits, [](double v) { return std::isfinite(v); }))
+    fail<NonFiniteError>("linear probe", "what it makes of the videos' features is not finite");
   const auto classes = static_cast<std::ptrdiff_t>(classes_.size());
   for (auto row = logits.begin(); row != logits.end(); row += classes)
     result.push_back(classes_[static_cast<std::size_t>(std::max_element(row, row + classes) - row)]);

@@ -25,7 +25,8 @@ class LinearProbe {
   /// UsageError for fewer than two classes; NonFiniteError for a feature that is not finite.
   LinearProbe(const Embedding& train, const LinearProbeConfig& config, Backend& backend);
 
-  /// The most probable class of each video; of equally probable ones that of the smaller label.
+  /// The most probable class of each video; of equally probable ones that of the smaller label. NonFiniteError where
+  /// the features make the probe overflow.
   [[nodiscard]] std::vector<std::int64_t> predict(const Embedding& videos) const;
 
   /// Labels of the training videos, rising: the rows of weight() and bias().

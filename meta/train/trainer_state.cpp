@@ -1,7 +1,6 @@
 // What a checkpoint holds of a training run, and how a run goes on from it.
 #include <fmt/ranges.h>
 
-#include <cmath>
 #include <cstring>
 #include <limits>
 #include <set>
@@ -67,21 +66,6 @@ std::vector<std::pair<std::int64_t, std::string>> take_bad_videos(const SoundChe
     bad.emplace_back(static_cast<std::int64_t>(video), entry[1].get<std::string>());
   }
   return bad;
-}
-
-std::optional<std::string> first_not_finite(const SafetensorsFile& file) {
-  for (const auto& [name, entry] : file.tensors) {
-    if (entry.dtype != DType::f32 && entry.dtype != DType::f64) continue;
-    bool finite = true;
-    dispatch_float(entry.dtype, [&](auto value) {
-      for (std::size_t at = 0; at < entry.data.size() && finite; at += sizeof value) {
-        std::memcpy(&value, entry.data.data() + at, sizeof value);
-        finite = std::isfinite(value);
-      }
-    });
-    if (!finite) return name;
-  }
-  return {};
 }
 
 // What a part says of its state, with the file before it.

@@ -97,6 +97,45 @@ TEST_CASE("out of memory in an inner step says what was asked for, loses nothing
   CHECK(values(trainer) == values(undisturbed));
 }
 
+TEST_CASE(
+    "wherever an iteration runs out of memory, what it measured before is forgotten, or the state says it is none",
+    "[slow]") {
+  TrainConfig c = tiny_config();
+  c.curvature.every = 1;
+  c.curvature.products = 2;
+  c.curvature.sets_inner_lr = true;
+  Backend& simt = open_device("simt");
+  const test::TemporaryFolder folder;
+  const std::string checkpoint = folder.file("last.safetensors"), again = folder.file("again.safetensors");
+  std::size_t peak = 0;
+  {
+    Trainer trainer(c, test::videos(), simt);
+    trainer.step();
+    trainer.save(checkpoint);
+    simt.reset_peak();
+    trainer.step();
+    peak = simt.memory().peak;
+  }
+  const std::string saved = bytes_of(checkpoint);
+  int whole = 0;
+  for (int part = 0; part < 12; ++part) {
+    Trainer trainer(c, test::videos(), simt, checkpoint);
+    LoaderConfig next = c.loader;
+    next.first_iteration = 1;
+    const Batch batch = test::videos().open(next, simt)->next({});
+    const std::size_t held = simt.memory().current;
+    {
+      const MemoryLimit limit(held + static_cast<std::size_t>(part) * (peak - held) / 12);
+      CHECK_THROWS_AS(trainer.step(batch), MemoryError);
+    }
+    if (!trainer.whole()) continue;
+    ++whole;
+    trainer.save(again);
+    CHECK((bytes_of(again) == saved));
+  }
+  CHECK(whole > 6);
+}
+
 TEST_CASE("a bank that is larger than the device's memory is named") {
   TrainConfig c = tiny_config();
   c.bank.kind = BankKind::queue;

@@ -61,6 +61,11 @@ TEST_CASE("an unknown arch and an empty width are refused") {
   CHECK_THROWS_AS(VideoResNet({"r2plus1d_18", -1, 0}), UsageError);
 }
 
+TEST_CASE("a feature size that no network has is refused") {
+  for (const std::int64_t size : {std::int64_t{1}, std::int64_t{65537}, std::int64_t{2305843009213693951}})
+    CHECK_THROWS_AS(McnModel({{"r2plus1d_10", 0.1, 0}, size}), UsageError);
+}
+
 TEST_CASE("layouts convert there and back") {
   const Shape first{2, 3, 1, 2, 2};
   std::vector<double> values(static_cast<std::size_t>(first.numel()));
