@@ -11,6 +11,7 @@
 #include "tools/file_options.h"
 #include "tools/interrupt.h"
 #include "tools/number.h"
+#include "tools/print.h"
 #include "tools/progress.h"
 
 namespace mcn {
@@ -76,15 +77,15 @@ int run_audit(const Options& o) {
     file.commit();
   }
   for (const AuditFinding& f : report.findings)
-    fmt::print("{:<12}{:<6} {}: {}\n", name_of(f.fault), name_of_subset(f.subset), one_line(f.video),
-               one_line(f.detail));
+    print_result("{:<12}{:<6} {}: {}\n", name_of(f.fault), name_of_subset(f.subset), one_line(f.video),
+                 one_line(f.detail));
   std::string counts;
   for (const AuditFault fault : all_audit_faults)
     if (fault != AuditFault::wrong_index || !o.audit.index_folder.empty())
       counts += fmt::format(", {} {}", report.count(fault), name_of(fault));
-  fmt::print("{}, {}: {} videos listed, {} {}{}; {} files that no list names\n", o.audit.dataset.root,
-             name_of(report.format), report.listed, report.checked, config.decode ? "decoded" : "opened", counts,
-             report.unlisted);
+  print_result("{}, {}: {} videos listed, {} {}{}; {} files that no list names\n", o.audit.dataset.root,
+               name_of(report.format), report.listed, report.checked, config.decode ? "decoded" : "opened", counts,
+               report.unlisted);
   return report.clean() ? ok : data;
 }
 

@@ -15,6 +15,7 @@
 #include "tools/command.h"
 #include "tools/device_options.h"
 #include "tools/number.h"
+#include "tools/print.h"
 #include "tools/problem.h"
 
 namespace mcn {
@@ -64,7 +65,7 @@ int measure(const BenchOptions& o, Backend& backend, double multiplications, nlo
     const auto start = std::chrono::steady_clock::now();
     loss = work();
     seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-    fmt::print(stderr, "run {} of {}: {:.3f} s\n", run + 1, o.runs, seconds.back());
+    print_note("run {} of {}: {:.3f} s\n", run + 1, o.runs, seconds.back());
   }
   std::sort(seconds.begin(), seconds.end());
   const std::size_t middle = seconds.size() / 2;
@@ -79,7 +80,7 @@ int measure(const BenchOptions& o, Backend& backend, double multiplications, nlo
   result["threads"] = thread_count();
   result["runs"] = o.runs;
   result["loss"] = loss;
-  fmt::print("{}\n", result.dump());
+  print_result("{}\n", result.dump());
   return ok;
 }
 
@@ -137,7 +138,7 @@ int bench_train(const TrainBenchOptions& o) {
   result["device"] = backend.name();
   result["cuda_graph"] = o.config.cuda_graph;
   result["theta"] = fmt::format("{:016x}", fingerprint(trainer.state().theta));
-  fmt::print("{}\n", result.dump());
+  print_result("{}\n", result.dump());
   return ok;
 }
 

@@ -21,6 +21,7 @@
 #include "kernels/parallel.h"
 #include "tools/command.h"
 #include "tools/number.h"
+#include "tools/print.h"
 
 namespace mcn {
 namespace {
@@ -196,7 +197,7 @@ int bench_decode(const DecodeOptions& o) {
                                       {"peak_rss_gib", static_cast<double>(use.ru_maxrss) / (1 << 20)},
                                       {"rss_drift", holdings.rss_drift()},
                                       {"after", holdings.to_json()}};
-  fmt::print("{}\n", result.dump());
+  print_result("{}\n", result.dump());
   return ok;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <exception>
 #include <functional>
 #include <string>
 
@@ -9,8 +10,8 @@
 
 namespace mcn {
 
-/// Exit codes of the command.
-enum ExitCode : int { ok = 0, check_failed = 1, usage = 2, data = 3, device = 4, non_finite = 5, interrupted = 130 };
+/// Exit codes of the command. A signal that stops it makes the code 128 + its number (tools/interrupt.h).
+enum ExitCode : int { ok = 0, check_failed = 1, usage = 2, data = 3, device = 4, non_finite = 5 };
 
 /// Types of options whose value is a path: the help shows them, and shells complete them.
 inline constexpr const char* file_type = "FILE";
@@ -26,6 +27,10 @@ inline constexpr const char* less_memory =
     "; a smaller --batch, --ring, --frames or --size, or --inner-tape recompute, needs less";
 /// An error of a device in words: with the ranges in which it was noticed, and what to do about too little memory.
 std::string device_message(const DeviceError& error);
+
+/// Does the error tell that the device has failed, or that the system has no memory, threads or descriptors left? Exit
+/// code 4.
+bool lacks_resources(const std::exception& error);
 
 /// DataError unless a file can be written at path: long work fails before it starts.
 void expect_writable(const std::string& prefix, const std::string& path);

@@ -8,6 +8,7 @@
 
 #include "tools/command.h"
 #include "tools/help.h"
+#include "tools/print.h"
 
 namespace mcn {
 namespace {
@@ -211,7 +212,7 @@ void add_completion(CLI::App& app) {
       ->check(CLI::IsMember({"bash", "zsh"}))
       ->required();
   set_action(*command, [&app, shell] {
-    fmt::print("{}", *shell == "bash" ? bash_script(app) : zsh_script(app));
+    print_result("{}", *shell == "bash" ? bash_script(app) : zsh_script(app));
     return ok;
   });
 }

@@ -6,6 +6,7 @@
 #include "kernels/error.h"
 #include "tools/choice.h"
 #include "tools/command.h"
+#include "tools/print.h"
 
 namespace mcn {
 
@@ -52,9 +53,9 @@ Dataset load(DatasetConfig config, Subset subset, double max_bad_percent) {
   config.max_absent_percent = max_bad_percent;
   Dataset dataset = load_dataset(config, subset);
   if (dataset.absent > 0)
-    fmt::print(stderr, "{} of {} listed videos are not in {} and are left out; mcn audit lists them\n", dataset.absent,
+    print_note("{} of {} listed videos are not in {} and are left out; mcn audit lists them\n", dataset.absent,
                dataset.absent + static_cast<std::int64_t>(dataset.videos.size()), config.root);
-  if (!dataset.note.empty()) fmt::print(stderr, "{}\n", dataset.note);
+  if (!dataset.note.empty()) print_note("{}\n", dataset.note);
   return dataset;
 }
 

@@ -3,6 +3,7 @@
 
 #include "engine/device.h"
 #include "tools/command.h"
+#include "tools/print.h"
 
 namespace mcn {
 
@@ -14,8 +15,8 @@ void add_devices(CLI::App& app) {
       std::string detail = fault.empty() ? open_device(name).detail() : "";
       if (name == "cpu" && fault.empty())
         detail += fmt::format(" (MCN_CPU_ISA takes {})", fmt::join(cpu_levels(), ", "));
-      fmt::print("{:<6} {}{}{}\n", name, device_description(name), detail.empty() ? "" : "; here: " + detail,
-                 fault.empty() ? "" : "; not here: " + fault);
+      print_result("{:<6} {}{}{}\n", name, device_description(name), detail.empty() ? "" : "; here: " + detail,
+                   fault.empty() ? "" : "; not here: " + fault);
     }
     return ok;
   });

@@ -3,6 +3,7 @@
 #include "tools/command.h"
 #include "tools/dataset_options.h"
 #include "tools/network.h"
+#include "tools/print.h"
 
 namespace mcn {
 namespace {
@@ -35,7 +36,7 @@ int embed(const Options& o) {
   for (const std::int64_t video : embedded.videos)
     file.videos.push_back(dataset.videos[static_cast<std::size_t>(video)].source.name);
   write_embedding(o.out, file);
-  fmt::print("{} videos, {} features each: {}\n", file.videos.size(), file.embedding.features, o.out);
+  print_summary("{} videos, {} features each: {}\n", file.videos.size(), file.embedding.features, o.out);
   return ok;
 }
 

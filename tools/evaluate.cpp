@@ -14,6 +14,7 @@
 #include "tools/interrupt.h"
 #include "tools/network.h"
 #include "tools/number.h"
+#include "tools/print.h"
 
 namespace mcn {
 namespace {
@@ -119,27 +120,27 @@ std::string with_interval(const Summary& s) {
 }
 
 void print_table(const Options& o, const Subject& subject, const Protocols& trained, const Protocols& random) {
-  fmt::print("{}: {} test videos of {} classes among {} training videos, {} clips a video\n\n", o.network.path(),
-             subject.test, subject.classes.size(), subject.train, o.network.embed.clips);
-  fmt::print("{:<16}{:<24}{:<24}{:>6}\n", "percent", "trained", "random weights", "chance");
+  print_result("{}: {} test videos of {} classes among {} training videos, {} clips a video\n\n", o.network.path(),
+               subject.test, subject.classes.size(), subject.train, o.network.embed.clips);
+  print_result("{:<16}{:<24}{:<24}{:>6}\n", "percent", "trained", "random weights", "chance");
   for (const Row& row : rows_of(o)) {
     const Summary s = summarize(row.of(trained), o.seed);
-    fmt::print("{:<16}{:<24}{:<24}{:6.1f}\n", row.name, with_interval(s),
-               with_interval(summarize(row.of(random), o.seed)), 100 * s.chance);
+    print_result("{:<16}{:<24}{:<24}{:6.1f}\n", row.name, with_interval(s),
+                 with_interval(summarize(row.of(random), o.seed)), 100 * s.chance);
   }
   if (o.by_class) {
-    fmt::print("\n{:<24}{:>6}  {:<24}{:<24}{:<24}{:>6}\n", "class", "videos", "retrieval R@1", "k-NN", "linear probe",
-               "chance");
+    print_result("\n{:<24}{:>6}  {:<24}{:<24}{:<24}{:>6}\n", "class", "videos", "retrieval R@1", "k-NN", "linear probe",
+                 "chance");
     for (const std::int64_t c : subject.classes) {
       const auto of_class = [&](const Measure& m) { return summarize(m, subject.test_labels, c, o.seed); };
       const Summary recall = of_class(trained.recall[0]);
-      fmt::print("{:<24}{:>6}  {:<24}{:<24}{:<24}{:6.1f}\n", subject.class_names[static_cast<std::size_t>(c)],
-                 recall.videos, with_interval(recall), with_interval(of_class(trained.knn)),
-                 with_interval(of_class(trained.linear)), 100 * recall.chance);
+      print_result("{:<24}{:>6}  {:<24}{:<24}{:<24}{:6.1f}\n", subject.class_names[static_cast<std::size_t>(c)],
+                   recall.videos, with_interval(recall), with_interval(of_class(trained.knn)),
+                   with_interval(of_class(trained.linear)), 100 * recall.chance);
     }
   }
-  fmt::print("\nIn parentheses: 95% intervals, bootstrap over test videos.\n");
-  for (const std::string& text : subject.notes) fmt::print("Note: {}.\n", text);
+  print_result("\nIn parentheses: 95% intervals, bootstrap over test videos.\n");
+  for (const std::string& text : subject.notes) print_result("Note: {}.\n", text);
 }
 
 // Without the digits that are rounding alone.

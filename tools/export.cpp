@@ -2,6 +2,7 @@
 #include "engine/device.h"
 #include "meta/weights.h"
 #include "tools/command.h"
+#include "tools/print.h"
 
 namespace mcn {
 namespace {
@@ -15,8 +16,8 @@ int export_weights(const std::string& checkpoint, const std::string& out) {
   const ModelState state = take_model(file, checkpoint, model, backend, DType::f32);
   const SafetensorsFile backbone = export_backbone(model, state, description, checkpoint);
   write_safetensors(out, backbone);
-  fmt::print("{}: {} tensors of {} at width {}, pooled features: {}\n", out, backbone.tensors.size(),
-             description.model.backbone.arch, description.model.backbone.width, model.backbone().features());
+  print_summary("{}: {} tensors of {} at width {}, pooled features: {}\n", out, backbone.tensors.size(),
+                description.model.backbone.arch, description.model.backbone.width, model.backbone().features());
   return ok;
 }
 

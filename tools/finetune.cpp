@@ -15,6 +15,7 @@
 #include "tools/interrupt.h"
 #include "tools/network.h"
 #include "tools/number.h"
+#include "tools/print.h"
 #include "tools/progress.h"
 
 namespace mcn {
@@ -59,12 +60,12 @@ void print_confusion(const Dataset& dataset, const Predictions& p) {
   const std::vector<std::int64_t> counts = p.confusion();
   std::size_t width = 5;
   for (const std::string& name : dataset.classes) width = std::max(width, std::min<std::size_t>(name.size(), 24));
-  fmt::print("{:<{}}  {}\n", "class", width, "predicted as class 1, 2, ...");
+  print_summary("{:<{}}  {}\n", "class", width, "predicted as class 1, 2, ...");
   for (std::int64_t c = 0; c < p.classes; ++c) {
-    fmt::print("{:<{}} ", dataset.classes[static_cast<std::size_t>(c)].substr(0, width), width);
+    print_summary("{:<{}} ", dataset.classes[static_cast<std::size_t>(c)].substr(0, width), width);
     for (std::int64_t other = 0; other < p.classes; ++other)
-      fmt::print(" {:>4}", counts[static_cast<std::size_t>(c * p.classes + other)]);
-    fmt::print("\n");
+      print_summary(" {:>4}", counts[static_cast<std::size_t>(c * p.classes + other)]);
+    print_summary("\n");
   }
 }
 
@@ -114,10 +115,10 @@ int finetune(Options o) {
   expect_writable("finetune", result.string());
 
   Finetuner finetuner(o.config, network.description, network.model, network.state, data, backend);
-  fmt::print("{} training videos, {} held out, {} test videos of {} classes; {}\n", data.train.videos.size(),
-             data.validation.videos.size(), test.videos.size(), train.classes.size(),
-             o.from_scratch ? "from random weights" : "from " + o.network.path());
-  std::fflush(stdout);
+  print_summary("{} training videos, {} held out, {} test videos of {} classes; {}\n", data.train.videos.size(),
+                data.validation.videos.size(), test.videos.size(), train.classes.size(),
+                o.from_scratch ? "from random weights" : "from " + o.network.path());
+  flush_results();
   const std::int64_t batches = std::ssize(data.train.videos) / o.config.loader.batch;
   Progress progress("finetune", o.config.epochs * batches);
   const InterruptGuard interrupt;
@@ -138,19 +139,19 @@ int finetune(Options o) {
   });
   testing.finish();
   if (!p.bad.empty())
-    fmt::print(stderr, "{} of {} test videos cannot be used and are left out\n", p.bad.size(), test.videos.size());
+    print_note("{} of {} test videos cannot be used and are left out\n", p.bad.size(), test.videos.size());
   const double chance = 1 / static_cast<double>(p.classes);
   const Summary top1 = summarize({p.hits(), std::vector<double>(static_cast<std::size_t>(p.rows()), chance)}, o.seed);
   write_whole(result, result_json(o, test, p, top1, epochs));
   std::int64_t best = 0;
   for (const FinetuneEpoch& e : epochs)
     if (e.best) best = e.epoch + 1;
-  fmt::print("top-1 {:.1f}% ({:.1f} to {:.1f}), chance {:.1f}%, {} clips a video; epoch {} of {} was the best\n",
-             100 * top1.value, 100 * top1.low, 100 * top1.high, 100 * chance, o.network.embed.clips, best,
-             epochs.size());
+  print_summary("top-1 {:.1f}% ({:.1f} to {:.1f}), chance {:.1f}%, {} clips a video; epoch {} of {} was the best\n",
+                100 * top1.value, 100 * top1.low, 100 * top1.high, 100 * chance, o.network.embed.clips, best,
+                epochs.size());
   constexpr std::int64_t most_on_a_screen = 20;
   if (p.classes <= most_on_a_screen) print_confusion(train, p);
-  fmt::print("weights {}, figures {}\n", weights.string(), result.string());
+  print_summary("weights {}, figures {}\n", weights.string(), result.string());
   return ok;
 }
 

@@ -11,6 +11,7 @@
 #include "engine/npy.h"
 #include "tools/command.h"
 #include "tools/file_options.h"
+#include "tools/print.h"
 
 namespace mcn {
 namespace {
@@ -58,9 +59,9 @@ int write_frames(const std::string& video, const std::string& at, const std::str
   else
     write_npy(out, DType::u8, {frames.count, frames.height, frames.width, 3},
               std::as_bytes(std::span<const std::uint8_t>(frames.rgb)));
-  fmt::print("{} frame{} of {}x{} pixels: {}\n", frames.count, frames.count == 1 ? "" : "s", frames.width,
-             frames.height,
-             images ? image_path(out, numbers, numbers.front()) + (numbers.size() > 1 ? ", ..." : "") : out);
+  print_summary("{} frame{} of {}x{} pixels: {}\n", frames.count, frames.count == 1 ? "" : "s", frames.width,
+                frames.height,
+                images ? image_path(out, numbers, numbers.front()) + (numbers.size() > 1 ? ", ..." : "") : out);
   return ok;
 }
 

@@ -4,6 +4,7 @@
 #include "tools/choice.h"
 #include "tools/command.h"
 #include "tools/device_options.h"
+#include "tools/print.h"
 #include "tools/problem.h"
 
 namespace mcn {
@@ -47,7 +48,8 @@ int grad(const GradOptions& o) {
     put(out, "grad." + specs[i].name, gradient ? gradient : Tensor::full(backend, dtype, specs[i].shape, 0));
   }
   write_safetensors(o.out, out);
-  fmt::print("{} ran {} kernels in {}; query loss {:.6f}\n", backend.name(), kernels, name_of(dtype), meta.query_loss);
+  print_summary("{} ran {} kernels in {}; query loss {:.6f}\n", backend.name(), kernels, name_of(dtype),
+                meta.query_loss);
   return ok;
 }
 

@@ -7,6 +7,7 @@
 #include "tools/command.h"
 #include "tools/device_options.h"
 #include "tools/number.h"
+#include "tools/print.h"
 
 namespace mcn {
 namespace {
@@ -28,14 +29,14 @@ int gradcheck(const GradcheckOptions& o) {
     rows.insert(rows.end(), models.begin(), models.end());
   }
   if (backend.kernel_calls() == before) fail<DeviceError>("gradcheck", "device {} ran no kernel", backend.name());
-  fmt::print("{:<18} {:<20} {:>10} {:>10}\n", "operator", "rule", "error", "tolerance");
+  print_result("{:<18} {:<20} {:>10} {:>10}\n", "operator", "rule", "error", "tolerance");
   std::size_t missed = 0;
   for (const GradcheckRow& row : rows) {
-    fmt::print("{:<18} {:<20} {:>10.1e} {:>10.0e}{}\n", row.op, row.rule, row.error, row.tolerance,
-               row.ok ? "" : "  MISS");
+    print_result("{:<18} {:<20} {:>10.1e} {:>10.0e}{}\n", row.op, row.rule, row.error, row.tolerance,
+                 row.ok ? "" : "  MISS");
     missed += row.ok ? 0 : 1;
   }
-  fmt::print("{} of {} checks passed on {}, {}\n", rows.size() - missed, rows.size(), backend.name(), name_of(dtype));
+  print_result("{} of {} checks passed on {}, {}\n", rows.size() - missed, rows.size(), backend.name(), name_of(dtype));
   return missed == 0 ? ok : check_failed;
 }
 

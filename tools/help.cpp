@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "tools/command.h"
+#include "tools/print.h"
 #include "tools/suggestion.h"
 
 namespace mcn {
@@ -70,7 +71,7 @@ int show_help(const CLI::App& app, const std::vector<std::string>& words) {
     if (found == inner.end()) fail("usage", "{}", text_of_unknown_command(*command, word));
     command = *found;
   }
-  fmt::print("{}", help_of(*command));
+  print_result("{}", help_of(*command));
   return ok;
 }
 

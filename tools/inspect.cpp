@@ -5,6 +5,7 @@
 
 #include "data/video.h"
 #include "tools/command.h"
+#include "tools/print.h"
 
 namespace mcn {
 namespace {
@@ -43,11 +44,11 @@ void add_inspect(CLI::App& app) {
   set_action(*command, [o] {
     const nlohmann::ordered_json info = to_json(Video(o->video, {.always_decode = true}).info());
     if (o->json) {
-      fmt::print("{}\n", info.dump());
+      print_result("{}\n", info.dump());
       return ok;
     }
     for (const auto& [key, value] : info.items())
-      fmt::print("{:<22} {}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
+      print_result("{:<22} {}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
     return ok;
   });
 }

@@ -1,17 +1,18 @@
 // The mcn command: its subcommands, and how errors become one line on stderr and an exit code.
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
 #include <filesystem>
-#include <new>
+#include <sstream>
 #include <string>
 #include <system_error>
 #include <vector>
 
+#include "engine/host_memory.h"
 #include "tools/command.h"
 #include "tools/help.h"
 #include "tools/interrupt.h"
+#include "tools/number.h"
+#include "tools/print.h"
 #include "tools/suggestion.h"
 #include "tools/version.h"
 
@@ -22,14 +23,28 @@ int report(std::string message, int code) {
   // One line, whatever a library has put into its text.
   for (char& c : message)
     if (c == '\n' || c == '\r') c = ' ';
-  fmt::print(stderr, "mcn: {}\n", message);
+  print_note("mcn: {}\n", message);
   return code;
 }
 
 // Results that did not arrive, because a disk is full for instance, are no success.
-int flush_results(int code) {
-  if (std::fflush(stdout) == 0) return code;
-  return report(fmt::format("[stdout] cannot write: {}", std::generic_category().message(errno)), data);
+int finish(int code) {
+  const int error = flush_results();
+  if (error == 0) return code;
+  report(fmt::format("[stdout] cannot write: {}", std::generic_category().message(error)), data);
+  return code == ok ? data : code;
+}
+
+// An error that is none of ours.
+int report_other(const std::exception& error) {
+  if (lacks_resources(error)) {
+    if (dynamic_cast<const std::system_error*>(&error) != nullptr)
+      return report(fmt::format("[system] {}", error.what()), device);
+    return report(fmt::format("[memory] out of memory{}", less_memory), device);
+  }
+  if (dynamic_cast<const std::filesystem::filesystem_error*>(&error) != nullptr)
+    return report(fmt::format("[files] {}", error.what()), data);
+  return report(fmt::format("[internal] {}", error.what()), check_failed);
 }
 
 // The command that was chosen, as deep as it goes.
@@ -67,7 +82,8 @@ int run(int argc, char** argv) {
       "Meta-Contrastive Network: self-supervised learning of video features, trained without Python. Results go to "
       "stdout, progress and errors to stderr. Times are in seconds, sizes in pixels, lengths of clips in frames; "
       "learning rates and probabilities are plain numbers. `mcn help COMMAND` tells the rest. Exit codes: 0 done, 1 a "
-      "check failed, 2 usage, 3 data, 4 device or memory, 5 not finite, 130 interrupted.",
+      "check failed, 2 usage, 3 data, 4 device or memory, 5 not finite, 128 + N stopped by signal N (130: Ctrl-C). A "
+      "result that cannot be written to stdout is 3.",
       "mcn");
   app.set_version_flag("--version", version_text, "Print version, commit, compiler, libraries and devices, and exit");
   app.require_subcommand(1);
@@ -82,11 +98,15 @@ int run(int argc, char** argv) {
 #endif
   for (const auto add : {add_devices, add_completion, add_help}) add(app);
   let_the_last_count(app);
+  refuse_longer_integers(app);
   try {
     app.parse(argc, argv);
-    return flush_results(result_of_action());
+    return finish(result_of_action());
   } catch (const CLI::Success& help_or_version) {
-    return flush_results(app.exit(help_or_version));
+    std::ostringstream text, nothing;
+    const int code = app.exit(help_or_version, text, nothing);
+    print_result("{}", text.str());
+    return finish(code);
   } catch (const CLI::FileError& error) {
     return report(fmt::format("[config] {}", error.what()), data);
   } catch (const CLI::ExtrasError&) {
@@ -97,7 +117,7 @@ int run(int argc, char** argv) {
     if (!command.remaining().empty()) return report(text_of_unknown(app), usage);
     // A command that has others and got none shows them.
     if (!commands_of(command).empty()) {
-      fmt::print(stderr, "{}", help_of(command));
+      print_note("{}", help_of(command));
       return usage;
     }
     return report(fmt::format("[usage] {}; {} --help shows what there is", error.what(), full_name(command)), usage);
@@ -110,17 +130,23 @@ int run(int argc, char** argv) {
   } catch (const NonFiniteError& error) {
     return report(error.what(), non_finite);
   } catch (const Interrupted& error) {
-    return report(error.what(), interrupted);
-  } catch (const std::bad_alloc&) {
-    return report(fmt::format("[memory] out of memory{}", less_memory), device);
-  } catch (const std::filesystem::filesystem_error& error) {
-    return report(fmt::format("[files] {}", error.what()), data);
+    return report(error.what(), exit_code_of_signal());
   } catch (const std::exception& error) {
-    return report(fmt::format("[internal] {}", error.what()), check_failed);
+    return report_other(error);
   }
 }
 
 }  // namespace
 }  // namespace mcn
 
-int main(int argc, char** argv) { return mcn::run(argc, argv); }
+int main(int argc, char** argv) {
+  mcn::prepare_streams();
+  mcn::grow_stack();
+  try {
+    return mcn::run(argc, argv);
+  } catch (...) {
+    // There was no memory even for the message of another error.
+    mcn::print_note("mcn: [memory] out of memory\n");
+    return mcn::device;
+  }
+}

@@ -5,6 +5,7 @@
 #include "tools/command.h"
 #include "tools/file_options.h"
 #include "tools/interrupt.h"
+#include "tools/print.h"
 #include "tools/progress.h"
 
 namespace mcn {
@@ -65,9 +66,8 @@ Network load_weights_alone(const NetworkOptions& options, Backend& backend) {
 }  // namespace
 
 void print_report(const std::string& path, const WeightsReport& report) {
-  for (const std::string& name : report.missing)
-    fmt::print(stderr, "{}: missing, has its initial value: {}\n", path, name);
-  for (const std::string& name : report.extra) fmt::print(stderr, "{}: left out: {}\n", path, name);
+  for (const std::string& name : report.missing) print_note("{}: missing, has its initial value: {}\n", path, name);
+  for (const std::string& name : report.extra) print_note("{}: left out: {}\n", path, name);
 }
 
 Network load_network(const NetworkOptions& options, Backend& backend) {
@@ -95,7 +95,7 @@ VideoEmbeddings embed_with_progress(const std::string& title, const NetworkOptio
                                         });
   progress.finish();
   if (!result.bad.empty())
-    fmt::print(stderr, "{}: {} of {} videos cannot be used and are left out{}\n", title, result.bad.size(),
+    print_note("{}: {} of {} videos cannot be used and are left out{}\n", title, result.bad.size(),
                dataset.videos.size(), causes(result));
   return result;
 }

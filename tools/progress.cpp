@@ -9,6 +9,8 @@
 #include <cmath>
 #include <cstdio>
 
+#include "tools/print.h"
+
 namespace mcn {
 namespace {
 
@@ -68,7 +70,7 @@ Progress::Progress(std::string name, std::int64_t total, std::int64_t done_befor
 
 Progress::~Progress() {
   // Work that ends by an exception leaves its last state on a line of its own.
-  if (!finished_ && terminal_ && drawn_ >= 0) std::fputc('\n', stderr);
+  if (!finished_ && terminal_ && drawn_ >= 0) print_note("\n");
 }
 
 void Progress::update(std::int64_t done, const std::string& status) {
@@ -84,26 +86,24 @@ void Progress::update(std::int64_t done, const std::string& status) {
 }
 
 void Progress::note(const std::string& line) {
-  if (terminal_ && drawn_ >= 0 && !finished_) std::fputs("\r\033[K", stderr);
-  fmt::print(stderr, "{}\n", line);
-  std::fflush(stderr);
+  if (terminal_ && drawn_ >= 0 && !finished_) print_note("\r\033[K");
+  print_note("{}\n", line);
 }
 
 void Progress::finish() {
   if (finished_) return;
   finished_ = true;
   if (drawn_ != done_) draw(Clock::now());
-  if (terminal_) std::fputc('\n', stderr);
+  if (terminal_) print_note("\n");
 }
 
 void Progress::draw(Clock::time_point now) {
   const double left = static_cast<double>(total_ - done_) / pace_.per_second();
   const std::string line = progress_line(name_, done_, total_, left, status_, terminal_ ? terminal_width() : 0);
   if (terminal_)
-    fmt::print(stderr, "\r\033[K{}", line);
+    print_note("\r\033[K{}", line);
   else
-    fmt::print(stderr, "{}\n", line);
-  std::fflush(stderr);
+    print_note("{}\n", line);
   drawn_ = done_;
   last_draw_ = now;
 }

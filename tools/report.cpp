@@ -7,6 +7,7 @@
 #include "tools/choice.h"
 #include "tools/command.h"
 #include "tools/device_options.h"
+#include "tools/print.h"
 #include "tools/run_report.h"
 #ifdef MCN_HAS_DATA
 #include "tools/run_pictures.h"
@@ -38,7 +39,7 @@ std::vector<RunPictures> pictures_of([[maybe_unused]] const Options& o,
       of_run = pictures_of_run(run.folder, o.data, backend);
     else
       of_run.problems.push_back(fmt::format("no pictures, which are of the first {} runs alone", most_pictured_runs));
-    for (const std::string& problem : of_run.problems) fmt::print(stderr, "{}: {}\n", run.folder, problem);
+    for (const std::string& problem : of_run.problems) print_note("{}: {}\n", run.folder, problem);
   }
 #endif
   return pictures;
@@ -49,7 +50,7 @@ int report(const Options& o) {
   std::vector<RunLog> runs;
   for (const std::string& folder : o.runs) {
     runs.push_back(read_run(folder));
-    for (const std::string& problem : runs.back().problems) fmt::print(stderr, "{}: {}\n", folder, problem);
+    for (const std::string& problem : runs.back().problems) print_note("{}: {}\n", folder, problem);
   }
   if (std::ranges::all_of(runs, &RunLog::empty))
     fail<DataError>("report",
@@ -57,7 +58,7 @@ int report(const Options& o) {
                     "none",
                     o.runs.size() == 1 ? o.runs[0] : fmt::format("{} folders", o.runs.size()));
   write_page("report", o.out, runs, o.pictures ? pictures_of(o, runs) : std::vector<RunPictures>{});
-  fmt::print("{}: {} run{}\n", o.out, runs.size(), runs.size() == 1 ? "" : "s");
+  print_summary("{}: {} run{}\n", o.out, runs.size(), runs.size() == 1 ? "" : "s");
   return ok;
 }
 

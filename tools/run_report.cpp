@@ -5,6 +5,7 @@
 
 #include "engine/atomic_file.h"
 #include "meta/train/report.h"
+#include "tools/print.h"
 
 namespace mcn {
 namespace {
@@ -28,7 +29,7 @@ std::string write_run_report(const fs::path& folder, const RunPictures& pictures
     write_page("report", path, {&run, 1}, {&pictures, 1});
     return path;
   } catch (const std::exception& error) {
-    fmt::print(stderr, "warning: there is no report: {}\n", error.what());
+    print_note("warning: there is no report: {}\n", error.what());
     return {};
   }
 }

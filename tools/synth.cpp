@@ -7,6 +7,7 @@
 #include "tools/command.h"
 #include "tools/interrupt.h"
 #include "tools/number.h"
+#include "tools/print.h"
 #include "tools/progress.h"
 
 namespace mcn {
@@ -38,7 +39,7 @@ void add_synth(CLI::App& app) {
       progress.update(done, "");
     });
     progress.finish();
-    fmt::print("{}: {} training and {} test videos of {} classes\n", c->out, c->train, c->test, c->classes);
+    print_summary("{}: {} training and {} test videos of {} classes\n", c->out, c->train, c->test, c->classes);
     return ok;
   });
 }

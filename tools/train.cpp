@@ -17,6 +17,7 @@
 #include "tools/help.h"
 #include "tools/interrupt.h"
 #include "tools/network.h"
+#include "tools/print.h"
 #include "tools/progress.h"
 #include "tools/run_pictures.h"
 #include "tools/run_report.h"
@@ -63,7 +64,7 @@ Trainer make_trainer(const TrainOptions& o, const Dataset& dataset, Backend& bac
 
 void start_from(Trainer& trainer, const TrainOptions& o) {
   const WeightsReport report = trainer.initialize(read_weights(o.init), o.strict);
-  fmt::print(stderr, "starts from {}{}\n", o.init,
+  print_note("starts from {}{}\n", o.init,
              report.heads ? "" : ", which has no heads: fc_feat, fcm and fc_meta start at random");
   print_report(o.init, report);
 }
@@ -76,25 +77,34 @@ void start_from(Trainer& trainer, const TrainOptions& o) {
       trainer.save(path);
       kept = fmt::format("; the state before it is in {}", path);
     } catch (const NonFiniteError&) {
-      kept = "; the parameters themselves are not finite";
+      kept = "; the state itself is not finite";
     }
   const std::string message = fmt::format(
       "{}; a lower --lr or --inner-lr, a longer --warmup or --clip-grad keeps steps shorter{}", error.what(), kept);
   throw NonFiniteError(message);
 }
 
+// An error ends the run: keeps what was learned until then, if that can still be done.
+void keep_state(Trainer& trainer, RunFolder& folder, std::int64_t first, Progress& progress) {
+  if (trainer.iteration() == first || !folder.begun()) return;
+  const std::string last = folder.file(RunFolder::last);
+  if (!trainer.whole())
+    return progress.note(
+        fmt::format("the state of {} iterations was being changed; {} has that of an earlier one, if it is there",
+                    trainer.iteration(), last));
+  try {
+    folder.save(trainer);
+    progress.note(fmt::format("stopped after {} iterations; go on with --resume {}", trainer.iteration(), last));
+  } catch (const std::exception& error) {
+    progress.note(fmt::format("the state of {} iterations could not be kept: {}", trainer.iteration(), error.what()));
+  }
+}
+
 void begin(RunFolder& folder) {
   if (folder.begun()) return;
   if (const auto aside = folder.begin(); !aside.empty())
-    fmt::print(stderr, "{} holds an earlier run; its files are in {} now\n", folder.path(), aside.string());
-  for (const std::string& problem : folder.problems()) fmt::print(stderr, "warning: {}\n", problem);
-}
-
-void save_if_possible(RunFolder& folder, Trainer& trainer) {
-  try {
-    folder.save(trainer);
-  } catch (const Error&) {
-  }
+    print_note("{} holds an earlier run; its files are in {} now\n", folder.path(), aside.string());
+  for (const std::string& problem : folder.problems()) print_note("warning: {}\n", problem);
 }
 
 // Writes the page of the run so far, if one is wanted; its path, empty without it.
@@ -157,6 +167,20 @@ class RunEvaluator {
   double seconds_ = 0;
 };
 
+// The next iteration. Where videos that cannot be used end it, they are listed, and the error says where; known_bad:
+// those of an earlier part of the run.
+IterationMetrics next_iteration(Trainer& trainer, RunFolder& folder, std::int64_t first, std::size_t known_bad,
+                                const InterruptGuard& interrupt) try {
+  return trainer.step([&] { interrupt.throw_if_requested(); });
+} catch (const DataError& error) {
+  const bool none_here = trainer.bad_videos().size() == known_bad || folder.holds_another_run();
+  if (trainer.bad_videos().empty() || (trainer.iteration() == first && none_here)) throw;
+  begin(folder);
+  folder.bad().list(trainer);
+  const std::string message = fmt::format("{}; all of them: {}", error.what(), folder.bad().path());
+  throw DataError(message);
+}
+
 // Without labels there is nothing to evaluate: an error where the user asked for it, and else a line.
 std::optional<RunEvaluator> open_evaluator(const TrainOptions& o, const Dataset& dataset, Backend& backend,
                                            std::int64_t first) {
@@ -166,7 +190,7 @@ std::optional<RunEvaluator> open_evaluator(const TrainOptions& o, const Dataset&
     return RunEvaluator(o, dataset, backend, every, first);
   } catch (const DataError& error) {
     if (o.chosen.contains("--evaluate-every")) throw;
-    fmt::print(stderr, "{}; there is no evaluation during training\n", error.what());
+    print_note("{}; there is no evaluation during training\n", error.what());
     return {};
   }
 }
@@ -184,7 +208,7 @@ bool add_pictures(const TrainOptions& o, const Dataset& dataset, const Trainer& 
     write_run_report(o.out, pictures_of_training(o, dataset, trainer, backend, interrupt));
     return true;
   } catch (const Interrupted&) {
-    fmt::print(stderr, "stopped: the report has no pictures; mcn report {} makes them\n", o.out);
+    print_note("stopped: the report has no pictures; mcn report {} makes them\n", o.out);
     return false;
   }
 }
@@ -205,29 +229,29 @@ int train(CLI::App& command, TrainOptions& o) {
   const std::int64_t first = trainer.iteration();
   const std::size_t known_bad = trainer.bad_videos().size();
   if (const std::string& damage = trainer.damaged_checkpoint(); !damage.empty())
-    fmt::print(stderr, "warning: {}, after {} iterations\n", damage, first);
+    print_note("warning: {}, after {} iterations\n", damage, first);
   std::optional<RunEvaluator> evaluator = open_evaluator(o, dataset, backend, first);
   RunFolder folder({o.out, o.resume, resolved, first, o.config.loader.batch, o.tensorboard, o.keep}, dataset);
   if (first >= o.config.iterations && !o.resume.empty()) {
-    fmt::print(stderr, "nothing was left to train: {} has {} iterations, --iterations says {}\n", o.resume, first,
+    print_note("nothing was left to train: {} has {} iterations, --iterations says {}\n", o.resume, first,
                o.config.iterations);
     return ok;
   }
   for (const std::string& changed : trainer.changed_since_checkpoint())
-    fmt::print(stderr, "changed since the checkpoint: {}\n", changed);
+    print_note("changed since the checkpoint: {}\n", changed);
   const std::string last = folder.file(RunFolder::last);
-  fmt::print("{}\n", wrapped(fmt::format("settings that are not defaults (all: {}): {}", folder.file("config.toml"),
-                                         chosen_settings(command)),
-                             help_width(), 2));
-  fmt::print("{} videos{}, preset {}, device {}{}, {} parameters\n", videos,
-             dataset.classes.empty() ? "" : fmt::format(" of {} classes", dataset.classes.size()), o.preset,
-             backend.name(), backend.detail().empty() ? "" : " (" + backend.detail() + ")", [&] {
-               std::int64_t n = 0;
-               for (const Tensor& t : trainer.state().theta) n += t.numel();
-               return n;
-             }());
-  std::fflush(stdout);  // before the progress, also where stdout is a file
-  for (const std::string& doubt : doubts) fmt::print(stderr, "warning: {}\n", doubt);
+  print_summary("{}\n", wrapped(fmt::format("settings that are not defaults (all: {}): {}", folder.file("config.toml"),
+                                            chosen_settings(command)),
+                                help_width(), 2));
+  print_summary("{} videos{}, preset {}, device {}{}, {} parameters\n", videos,
+                dataset.classes.empty() ? "" : fmt::format(" of {} classes", dataset.classes.size()), o.preset,
+                backend.name(), backend.detail().empty() ? "" : " (" + backend.detail() + ")", [&] {
+                  std::int64_t n = 0;
+                  for (const Tensor& t : trainer.state().theta) n += t.numel();
+                  return n;
+                }());
+  flush_results();  // before the progress, also where stdout is a file
+  for (const std::string& doubt : doubts) print_note("warning: {}\n", doubt);
 
   Progress progress("train", o.config.iterations, first);
   const InterruptGuard interrupt;
@@ -235,96 +259,80 @@ int train(CLI::App& command, TrainOptions& o) {
   TrainStatus status(videos, o.config.loader.batch);
   TimeForecast time_forecast(o.config, first);
   TrainingWatch watch;
+  // A checkpoint has up to four tensors for each weight, and one at a time is made of doubles.
+  const Trainer::Holdings held = trainer.holdings();
+  MemoryReserve reserve(8 * held.weights + 2 * held.bank + (std::size_t{8} << 20));
   double longest = 0, curvature_seconds = 0, seconds = 0;
   bool shortened = false;
-  while (true) {
-    IterationMetrics now;
-    try {
+  try {
+    while (true) {
       interrupt.throw_if_requested();
       if (evaluator) evaluator->look(trainer, folder, progress, interrupt);
       if (trainer.iteration() == o.config.iterations) break;
       if (longest > 0) interrupt.step_takes(longest);
       profiler.before(trainer.iteration());
-      now = trainer.step([&] { interrupt.throw_if_requested(); });
-    } catch (const Interrupted&) {
+      const IterationMetrics now = next_iteration(trainer, folder, first, known_bad, interrupt);
       begin(folder);
-      folder.save(trainer);
-      progress.finish();
-      report(o, folder);
-      fmt::print(stderr, "interrupted after {} iterations; go on with --resume {}\n", trainer.iteration(), last);
-      end_soon();
-      return interrupted;
-    } catch (const SystemError& error) {
-      // No fault of the data, and perhaps gone when the run goes on.
-      if (trainer.iteration() == first) throw;
-      begin(folder);
-      folder.save(trainer);
-      progress.finish();
-      throw SystemError(fmt::format("{}; go on with --resume {}", error.what(), last));
-    } catch (const NonFiniteError& error) {
-      report(o, folder);
-      not_finite(error, trainer, folder.file(RunFolder::last_finite), trainer.iteration() > first);
-    } catch (const DataError& error) {
-      if (trainer.iteration() == first && (trainer.bad_videos().size() == known_bad || folder.holds_another_run()))
-        throw;
-      begin(folder);
-      folder.bad().list(trainer);
-      if (trainer.iteration() > first) folder.save(trainer);
-      if (folder.bad().found() == 0) throw;
-      progress.finish();
-      const std::string message = fmt::format("{}; all of them: {}", error.what(), folder.bad().path());
-      throw DataError(message);
-    }
-    begin(folder);
-    try {
       folder.write(now);
-    } catch (const DataError&) {
-      // What was learned may still be saved, where only the log cannot be written.
-      save_if_possible(folder, trainer);
-      throw;
+      if (now.bad_videos > folder.bad().found()) folder.bad().list(trainer);
+      status.add(now);
+      time_forecast.add(now);
+      if (const auto line = time_forecast.line(evaluator ? evaluator->seconds_in_all() : 0)) progress.note(*line);
+      seconds += now.seconds;
+      longest = longest == 0 ? now.seconds : std::max(now.seconds, 0.9 * longest);
+      interrupt.step_takes(longest);  // also for a signal that comes before the next one begins
+      if (now.curvature) curvature_seconds += now.curvature->seconds;
+      for (const TrainingWarning& warning : watch.look(now)) progress.note(text_of(warning));
+      if (now.shortened_clips > 0 && !shortened)
+        progress.note(
+            fmt::format("warning: {} of {} clips of iteration {} have a smaller stride than {}, as their videos are "
+                        "short; the speed that a clip shows depends on its video's length then",
+                        now.shortened_clips, 2 * o.config.loader.batch, now.iteration, o.config.loader.clip.stride));
+      shortened = shortened || now.shortened_clips > 0;
+      progress.update(trainer.iteration(), status.line());
+      if (trainer.iteration() % o.checkpoint_every == 0) folder.save(trainer);
     }
-    if (now.bad_videos > folder.bad().found()) folder.bad().list(trainer);
-    status.add(now);
-    time_forecast.add(now);
-    if (const auto line = time_forecast.line(evaluator ? evaluator->seconds_in_all() : 0)) progress.note(*line);
-    seconds += now.seconds;
-    longest = longest == 0 ? now.seconds : std::max(now.seconds, 0.9 * longest);
-    interrupt.step_takes(longest);  // also for a signal that comes before the next one begins
-    if (now.curvature) curvature_seconds += now.curvature->seconds;
-    for (const TrainingWarning& warning : watch.look(now)) progress.note(text_of(warning));
-    if (now.shortened_clips > 0 && !shortened)
-      progress.note(
-          fmt::format("warning: {} of {} clips of iteration {} have a smaller stride than {}, as their videos are "
-                      "short; the speed that a clip shows depends on its video's length then",
-                      now.shortened_clips, 2 * o.config.loader.batch, now.iteration, o.config.loader.clip.stride));
-    shortened = shortened || now.shortened_clips > 0;
-    progress.update(trainer.iteration(), status.line());
-    if (trainer.iteration() % o.checkpoint_every == 0) folder.save(trainer);
+    profiler.stop();
+    progress.finish();
+    folder.save(trainer);
+  } catch (const Interrupted&) {
+    reserve.release();
+    begin(folder);
+    folder.save(trainer);
+    progress.finish();
+    report(o, folder);
+    print_note("interrupted after {} iterations; go on with --resume {}\n", trainer.iteration(), last);
+    end_soon();
+    return exit_code_of_signal();
+  } catch (const NonFiniteError& error) {
+    report(o, folder);
+    not_finite(error, trainer, folder.file(RunFolder::last_finite), trainer.iteration() > first);
+  } catch (const std::exception&) {
+    reserve.release();
+    keep_state(trainer, folder, first, progress);
+    throw;
   }
-  profiler.stop();
-  progress.finish();
-  folder.save(trainer);
   const std::string page = report(o, folder);
   if (folder.bad().found() > 0)
-    fmt::print(stderr, "{} of {} videos cannot be used, and others took their places; {} lists them\n",
-               folder.bad().found(), videos, folder.bad().path());
-  fmt::print("{} iterations, {:.4g} epochs in {}: {}\n", trainer.iteration(),
-             static_cast<double>(trainer.iteration() * o.config.loader.batch) / static_cast<double>(videos),
-             clock_time(seconds + (evaluator ? evaluator->seconds() : 0)), status.learned());
+    print_note("{} of {} videos cannot be used, and others took their places; {} lists them\n", folder.bad().found(),
+               videos, folder.bad().path());
+  print_summary("{} iterations, {:.4g} epochs in {}: {}\n", trainer.iteration(),
+                static_cast<double>(trainer.iteration() * o.config.loader.batch) / static_cast<double>(videos),
+                clock_time(seconds + (evaluator ? evaluator->seconds() : 0)), status.learned());
   if (const auto& best = folder.evaluations().best())
-    fmt::print("best k-NN during training: {:.1f}% after {} iterations, {}{}\n", 100 * best->knn, best->iteration,
-               folder.file(RunFolder::best), text_of_start(folder.evaluations()));
+    print_summary("best k-NN during training: {:.1f}% after {} iterations, {}{}\n", 100 * best->knn, best->iteration,
+                  folder.file(RunFolder::best), text_of_start(folder.evaluations()));
   if (curvature_seconds > 0)
-    fmt::print("curvature: {:.3g}% of the time, every {} iterations; alpha1 is {:.4g} now\n",
-               100 * curvature_seconds / seconds, o.config.curvature.every, trainer.inner_lr());
+    print_summary("curvature: {:.3g}% of the time, every {} iterations; alpha1 is {:.4g} now\n",
+                  100 * curvature_seconds / seconds, o.config.curvature.every, trainer.inner_lr());
   if (const std::vector<InnerRate> rates = trainer.inner_rates(); !rates.empty())
-    fmt::print("alpha1 of each group: {}\n", text_of(rates));
-  fmt::print("checkpoint {}{}\n", last, page.empty() ? "" : "; report " + page);
-  fmt::print("next: mcn evaluate --data {} --checkpoint {}\n", o.dataset.root, last);
+    print_summary("alpha1 of each group: {}\n", text_of(rates));
+  print_summary("checkpoint {}{}\n", last, page.empty() ? "" : "; report " + page);
+  print_summary("next: mcn evaluate --data {} --checkpoint {}\n", o.dataset.root, last);
   // Last, so that Ctrl-C costs nothing but pictures.
-  std::fflush(stdout);
+  flush_results();
   if (page.empty() || o.report != ReportContent::all) return ok;
-  return add_pictures(o, dataset, trainer, backend, interrupt) ? ok : interrupted;
+  return add_pictures(o, dataset, trainer, backend, interrupt) ? ok : exit_code_of_signal();
 }
 
 }  // namespace

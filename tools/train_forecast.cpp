@@ -3,6 +3,7 @@
 
 #include "engine/device.h"
 #include "tools/command.h"
+#include "tools/print.h"
 
 namespace mcn {
 namespace {
@@ -43,8 +44,8 @@ int dry_run(const TrainOptions& o, std::int64_t videos, Backend& backend) {
   const MemoryForecast f = forecast_memory(o.config, videos);
   const bool own_memory = backend.free_memory().has_value();
   const auto row = [](std::string_view what, std::size_t bytes, std::string_view note = "") {
-    fmt::print("{:<12} {:>10.1f} MiB{}{}\n", what, static_cast<double>(bytes) / (1 << 20), note.empty() ? "" : "  ",
-               note);
+    print_result("{:<12} {:>10.1f} MiB{}{}\n", what, static_cast<double>(bytes) / (1 << 20), note.empty() ? "" : "  ",
+                 note);
   };
   row("weights", f.weights, "parameters and running statistics");
   row("optimiser", f.optimizer, "its moments");
@@ -55,7 +56,7 @@ int dry_run(const TrainOptions& o, std::int64_t videos, Backend& backend) {
       own_memory ? "of everything, the kernels' scratch included" : "of all tensors");
   if (!own_memory) row("process", memory_needed(f, false), "all of it, with decoded frames that wait");
   row("available", free_memory(backend), "on device " + backend.name());
-  fmt::print("{:<12} the run forecasts it, when it has measured ten seconds\n", "time");
+  print_result("{:<12} the run forecasts it, when it has measured ten seconds\n", "time");
   if (!o.force) expect_memory(o, videos, backend, f);
   return ok;
 }

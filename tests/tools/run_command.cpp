@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,6 +20,25 @@ namespace {
 
 constexpr const char* command_path = MCN_BINARY_DIR "/mcn";
 
+// In the child, where nothing but the exit code can tell of an error.
+void open_stream(int descriptor, Stream stream, const std::string& file) {
+  if (stream == Stream::closed) {
+    ::close(descriptor);
+    return;
+  }
+  int opened = -1;
+  if (stream == Stream::broken_pipe) {
+    int ends[2] = {-1, -1};
+    if (::pipe(ends) != 0) ::_exit(126);
+    ::close(ends[0]);
+    opened = ends[1];
+  } else {
+    opened = ::open(stream == Stream::full ? "/dev/full" : file.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  }
+  if (opened < 0 || ::dup2(opened, descriptor) < 0) ::_exit(126);
+  ::close(opened);
+}
+
 int exit_code_of(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status); }
 
 }  // namespace
@@ -29,7 +49,8 @@ std::string CommandResult::last_line() const {
   return out.substr(before + 1, end - before - 1);
 }
 
-Command::Command(std::vector<std::string> arguments, const Environment& environment) {
+Command::Command(std::vector<std::string> arguments, const Environment& environment,
+                 const Circumstances& circumstances) {
   const std::string out = folder_.file("out");
   const std::string err = folder_.file("err");
   arguments.insert(arguments.begin(), command_path);
@@ -39,10 +60,17 @@ Command::Command(std::vector<std::string> arguments, const Environment& environm
   process_ = ::fork();
   if (process_ < 0) throw std::runtime_error("fork failed");
   if (process_ == 0) {
-    constexpr int flags = O_WRONLY | O_CREAT | O_TRUNC;
-    ::dup2(::open("/dev/null", O_RDONLY), STDIN_FILENO);
-    ::dup2(::open(out.c_str(), flags, 0600), STDOUT_FILENO);
-    ::dup2(::open(err.c_str(), flags, 0600), STDERR_FILENO);
+    open_stream(STDOUT_FILENO, circumstances.out, out);
+    open_stream(STDERR_FILENO, circumstances.err, err);
+    if (circumstances.in_closed)
+      ::close(STDIN_FILENO);
+    else
+      ::dup2(::open("/dev/null", O_RDONLY | O_CLOEXEC), STDIN_FILENO);
+    for (const int signal : circumstances.ignored_signals) ::signal(signal, SIG_IGN);
+    if (circumstances.address_space > 0) {
+      const rlimit limit{circumstances.address_space, circumstances.address_space};
+      ::setrlimit(RLIMIT_AS, &limit);
+    }
     for (const auto& [name, value] : environment) ::setenv(name.c_str(), value.c_str(), 1);
     ::execv(command_path, argv.data());
     ::_exit(127);
@@ -69,14 +97,23 @@ bool Command::wait_for_error_text(const std::string& text) {
 
 void Command::send(int signal) const { ::kill(process_, signal); }
 
+void Command::take_memory_away() const {
+  std::ifstream statm("/proc/" + std::to_string(process_) + "/statm");
+  std::size_t pages = 0;
+  if (!(statm >> pages)) throw std::runtime_error("the command has ended");
+  const rlimit limit{pages * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)), RLIM_INFINITY};
+  if (::prlimit(process_, RLIMIT_AS, &limit, nullptr) != 0) throw std::runtime_error("prlimit failed");
+}
+
 CommandResult Command::wait() {
   int status = 0;
   ::waitpid(std::exchange(process_, -1), &status, 0);
   return {exit_code_of(status), read_file(folder_.file("out")), read_file(folder_.file("err"))};
 }
 
-CommandResult mcn_command(std::vector<std::string> arguments, const Environment& environment) {
-  return Command(std::move(arguments), environment).wait();
+CommandResult mcn_command(std::vector<std::string> arguments, const Environment& environment,
+                          const Circumstances& circumstances) {
+  return Command(std::move(arguments), environment, circumstances).wait();
 }
 
 bool one_line_error(const CommandResult& result, const std::string& prefix, const std::vector<std::string>& texts) {

@@ -118,37 +118,44 @@ TEST_CASE("usage errors exit with 2 and one line") {
     std::vector<std::string> arguments;
     std::vector<std::string> texts;
   };
-  const auto c =
-      GENERATE(values<Case>({{{"frobnicate"}, {"mcn has no command \"frobnicate\"; it has train, evaluate, "}},
-                             {{"trian"}, {"mcn has no command \"trian\"; did you mean train?"}},
-                             {{"bench", "stp"}, {"mcn bench has no command \"stp\"; did you mean step?"}},
-                             {{"bench", "walk"}, {"mcn bench has no command \"walk\"; it has decode, step, "}},
-                             {{"help", "trian"}, {"mcn has no command \"trian\"; did you mean train?"}},
-                             {{"help", "bench", "stp"}, {"mcn bench has no command \"stp\"; did you mean step?"}},
-                             {{"help", "train", "step"}, {"mcn train has no command \"step\""}},
-                             {{"--frobnicate"}, {"unknown", "--frobnicate"}},
-                             {{"devices", "--frobnicate"}, {"--frobnicate"}},
-                             {{"devices", "more"}, {"more"}},
-                             {{"grad", "--out", "x"}, {"--problem"}},
-                             {{"grad", "--problem", "x"}, {"--out"}},
-                             {{"grad", "--problem", "x", "--out", "y", "--order", "3"}, {"--order", "3"}},
-                             {{"grad", "--problem", "x", "--out", "y", "--dtype", "f16"}, {"f16"}},
-                             {{"grad", "--problem", "x", "--out", "y", "--model", "vgg"}, {"vgg"}},
-                             {{"grad", "--problem", "x", "--out", "y", "--inner-steps", "-1"}, {"-1"}},
-                             {{"grad", "--problem", "x", "--out", "y", "--inner-lr", "fast"}, {"fast"}},
-                             {{"grad", "--problem", "x", "--out", "y", "--inner-tape", "rip"}, {"rip"}},
-                             {{"bench", "step", "--batch", "1"}, {"--batch"}},
-                             {{"bench", "step", "--size", "0"}, {"--size: expected a number above 0, got 0"}},
-                             {{"bench", "meta", "--way", "1"}, {"--way"}},
-                             {{"frames", "x.mp4", "--out", "y"}, {"--at"}},
-                             {{"synth", "--out", "x", "--threads", "0"}, {"--threads"}},
-                             {{"synth", "--out", "x", "--seed", "-1"}, {"--seed"}},
-                             {{"synth", "--out", "x", "--scene", "sticks"}, {"--scene", "sticks"}},
-                             {{"audit", "--data", "x", "--decode-timeout", "inf"},
-                              {"--decode-timeout: expected a number of at least 0, got inf"}},
-                             {{"completion"}, {"shell"}},
-                             {{"completion", "fish"}, {"fish"}},
-                             {{"gradcheck", "--seed", "-1"}, {"--seed"}}}));
+  const auto c = GENERATE(
+      values<Case>({{{"frobnicate"}, {"mcn has no command \"frobnicate\"; it has train, evaluate, "}},
+                    {{"trian"}, {"mcn has no command \"trian\"; did you mean train?"}},
+                    {{"bench", "stp"}, {"mcn bench has no command \"stp\"; did you mean step?"}},
+                    {{"bench", "walk"}, {"mcn bench has no command \"walk\"; it has decode, step, "}},
+                    {{"help", "trian"}, {"mcn has no command \"trian\"; did you mean train?"}},
+                    {{"help", "bench", "stp"}, {"mcn bench has no command \"stp\"; did you mean step?"}},
+                    {{"help", "train", "step"}, {"mcn train has no command \"step\""}},
+                    {{"--frobnicate"}, {"unknown", "--frobnicate"}},
+                    {{"devices", "--frobnicate"}, {"--frobnicate"}},
+                    {{"devices", "more"}, {"more"}},
+                    {{"grad", "--out", "x"}, {"--problem"}},
+                    {{"grad", "--problem", "x"}, {"--out"}},
+                    {{"grad", "--problem", "x", "--out", "y", "--order", "3"}, {"--order", "3"}},
+                    {{"grad", "--problem", "x", "--out", "y", "--dtype", "f16"}, {"f16"}},
+                    {{"grad", "--problem", "x", "--out", "y", "--model", "vgg"}, {"vgg"}},
+                    {{"grad", "--problem", "x", "--out", "y", "--inner-steps", "-1"}, {"-1"}},
+                    {{"grad", "--problem", "x", "--out", "y", "--inner-lr", "fast"}, {"fast"}},
+                    {{"grad", "--problem", "x", "--out", "y", "--inner-tape", "rip"}, {"rip"}},
+                    {{"bench", "step", "--batch", "1"}, {"--batch"}},
+                    {{"bench", "step", "--size", "0"}, {"--size: expected a number above 0, got 0"}},
+                    {{"bench", "meta", "--way", "1"}, {"--way"}},
+                    {{"frames", "x.mp4", "--out", "y"}, {"--at"}},
+                    {{"synth", "--out", "x", "--threads", "0"}, {"--threads"}},
+                    {{"synth", "--out", "x", "--seed", "-1"}, {"--seed"}},
+                    {{"synth", "--out", "x", "--scene", "sticks"}, {"--scene", "sticks"}},
+                    {{"audit", "--data", "x", "--decode-timeout", "inf"},
+                     {"--decode-timeout: expected a number of at least 0, got inf"}},
+                    {{"completion"}, {"shell"}},
+                    {{"completion", "fish"}, {"fish"}},
+                    {{"gradcheck", "--seed", "-1"}, {"--seed"}},
+                    {{"train", "--data", "x", "--out", "y", "--seed", "-1"}, {"--seed", "at least 0", "-1"}},
+                    {{"train", "--data", "x", "--out", "y", "--iterations", "99999999999999999999"},
+                     {"--iterations: expected an integer of 64 bits, got 99999999999999999999"}},
+                    {{"train", "--data", "x", "--out", "y", "--milestones", "1,9223372036854775808"},
+                     {"--milestones", "9223372036854775808"}},
+                    {{"evaluate", "--data", "x", "--seed", "18446744073709551616"}, {"--seed", "18446744073709551616"}},
+                    {{"bench", "train", "--iterations", "-9223372036854775809"}, {"-9223372036854775809"}}}));
   CAPTURE(c.arguments);
   const auto result = mcn_command(c.arguments);
   CAPTURE(result.err);
@@ -203,6 +210,28 @@ TEST_CASE("a config key that does not exist exits with 2 and is named") {
   CAPTURE(result.err);
   CHECK(result.exit_code == 2);
   CHECK(one_line_error(result, "config", {"batches"}));
+}
+
+TEST_CASE("an integer beyond 64 bits in a settings file is refused") {
+  const test::TemporaryFolder folder;
+  test::write_file(folder.file("c.toml"), "iterations = 99999999999999999999\n");
+  const auto result = mcn_command(
+      {"train", "--config", folder.file("c.toml"), "--data", folder.file("d"), "--out", folder.file("run")});
+  CAPTURE(result.err);
+  CHECK(result.exit_code == 2);
+  CHECK(one_line_error(result, "config", {"c.toml:1", "iterations", "99999999999999999999"}));
+}
+
+TEST_CASE("settings have an end, and may come from a pipe") {
+  const auto result = mcn_command({"train", "--config", "/dev/zero", "--data", "d", "--out", "run"});
+  CAPTURE(result.err);
+  CHECK(result.exit_code == 3);
+  CHECK(one_line_error(result, "config", {"/dev/zero", "expected at most 1048576 bytes"}));
+  const test::TemporaryFolder folder;
+  const std::string line =
+      MCN_BINARY_DIR "/mcn train --config <(echo 'batches = 9') --data d --out run 2>" + folder.file("err");
+  CHECK(std::system(("bash -c \"" + line + "\"").c_str()) == 2 << 8);
+  CHECK(test::read_file(folder.file("err")).find("batches") != std::string::npos);
 }
 
 TEST_CASE("results that cannot be written are no success") {

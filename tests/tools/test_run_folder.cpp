@@ -202,7 +202,7 @@ TEST_CASE("a folder that a run writes to is refused to another, also to resume i
   CHECK(read_file(run + "/config.toml") == config);
   CHECK_FALSE(std::filesystem::exists(run + "/earlier-1"));
   first.send(SIGTERM);
-  CHECK(first.wait().exit_code == 130);
+  CHECK(first.wait().exit_code == 143);
   CHECK(mcn_command(small_training(data, run, {"--iterations", "1"})).exit_code == 0);
 }
 
