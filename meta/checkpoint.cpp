@@ -152,9 +152,9 @@ std::optional<std::string> first_not_finite(const SafetensorsFile& file) {
   for (const auto& [name, entry] : file.tensors) {
     if (entry.dtype != DType::f32 && entry.dtype != DType::f64) continue;
     bool finite = true;
-    dispatch_float(entry.dtype, [&](auto value) {
-      for (std::size_t at = 0; at < entry.data.size() && finite; at += sizeof value) {
-        std::memcpy(&value, entry.data.data() + at, sizeof value);
+    dispatch_float(entry.dtype, [&finite, &data = entry.data](auto value) {
+      for (std::size_t at = 0; at < data.size() && finite; at += sizeof value) {
+        std::memcpy(&value, data.data() + at, sizeof value);
         finite = std::isfinite(value);
       }
     });

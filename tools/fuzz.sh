@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds the fuzz targets and runs them, two side by side: tools/fuzz.sh [SECONDS [TARGET...]]
 #   SECONDS  for each target, 30 unless it is said
-#   TARGET   video, splits, csv, lists, shards, safetensors, torch or config; all unless it is said
+#   TARGET   video, index, splits, csv, lists, shards, safetensors, tensors, torch, checkpoint, metrics or config; all unless it
+#            is said
 # What they learn stays in build-fuzz/corpus. An input that shows a fault is left in build-fuzz/reproducers, and its path
 # is printed; build-fuzz/fuzz_TARGET FILE shows the fault again. Exit status 0 only if nothing was found.
 set -euo pipefail
@@ -9,7 +10,7 @@ cd "$(dirname "$0")/.."
 
 case "${1-}" in
   --help | -h)
-    sed -n '2,6s/^# //p' "$0"
+    sed -n '2,7s/^# //p' "$0"
     exit 0
     ;;
 esac

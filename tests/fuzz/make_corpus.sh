@@ -2,7 +2,7 @@
 # Writes the fuzzers' first inputs: tests/fuzz/make_corpus.sh FOLDER. A folder for each target; needs ffmpeg and tar.
 set -euo pipefail
 out=$1
-mkdir -p "$out"/{video,index,splits,csv,lists,shards,safetensors,torch,config}
+mkdir -p "$out"/{video,index,splits,csv,lists,shards,safetensors,tensors,checkpoint,torch,config,metrics}
 
 video() {
   local name=$1
@@ -106,6 +106,45 @@ tensors one '{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}' '\0\0\x80\x
 tensors two '{"__metadata__":{"k":"v"},"a":{"dtype":"I64","shape":[],"data_offsets":[0,8]},"b":{"dtype":"U8","shape":[2,1],"data_offsets":[8,10]}}' \
   '\0\0\0\0\0\0\0\x01ab'
 tensors none '{}' ''
+# The targets tensors and checkpoint make their own first inputs, whose checksums no shell computes.
+
+# metrics.jsonl, evaluations.jsonl, bad_videos.jsonl, evaluation.json, finetune.json, config.toml.
+plain() { printf '{"iteration":%s,"loss_query":1.5}\n' "$@"; }
+metrics_line() {
+  printf '{"batch":4,"iteration":%s,"time":"2026-01-01T00:00:00Z","epoch":0.5,"seconds":2.5,"waited_share":0.25,' "$1"
+  printf '"loss_query":%s,"loss_support":null,"top1_query":0.5,"top1_chance":0.25,"embedding_std":0.1,"bad_videos":1,' "$2"
+  printf '"update_ratio":{"stem":1e-3,"layer1":2e-3},"alpha1":{"stem":0.01,"<b>":0.02},"order":2,"<i>\\"&":3}\n'
+}
+evaluation_line() {
+  local measure='"value":0.5,"low":0.25,"high":0.75,"chance":0.1'
+  printf '{"iteration":%s,"best":%s,"gallery_videos":8,"query_videos":4,"seconds":1.5,' "$1" "$2"
+  printf '"knn":{%s},"linear":{%s}}\n' "$measure" "$measure"
+}
+evaluation='{"retrieval":{"value":50,"low":25,"high":75,"chance":10,"r5":60,"map":40,"random":{"value":10,"low":5,"high":20},
+"by_class":{"<b>":{"value":1,"chance":2}}},"knn":{"value":50},"linear":{"value":null}}'
+finetuning='{"top1":{"value":50,"low":25,"high":75,"random":{}},"classes":["a","<b>","\u00e9"],"confusion":[[2,1,0],[0,0,1],[3,4,5]],
+"epochs":[{"epoch":0,"train_accuracy":0.5,"validation_accuracy":0.25},{"epoch":1,"train_accuracy":0.75}]}'
+settings='data = "videos"\nbatch=4\niterations=9\nmethod="mcn"\nout = "run <1>"\n'
+{
+  metrics_line 0 1.5
+  metrics_line 1 1e3
+  plain 2 3 4 5 6
+  printf '\0'
+  evaluation_line 0 false
+  evaluation_line 2 true
+  evaluation_line 6 true
+  printf '\0{"iteration":1,"video":"a.mp4","error":"[video] a.mp4: \\u0000"}\n{"iteration":6,"video":"b","error":""}\n'
+  printf '\0%s\0%s\0%b' "$evaluation" "$finetuning" "$settings"
+} >"$out/metrics/usual"
+{
+  plain 3 1 1 0
+  printf 'not JSON\n{"iteration":2}\n{"iteration":-1,"loss_query":1.5}\n{"iteration":4,"loss_query":[1]}\n\xff\n'
+  printf '{"iteration":4,"time":"2026-01-01T00:00:00Z","epo'
+  printf '\0'
+  evaluation_line 5 true
+  evaluation_line 1 true
+  printf '{"iteration":2,"best":0,"knn":{"value":1},"linear":{"value":1}}\n'
+} >"$out/metrics/damaged"
 
 printf 'data = "videos"\nformat = "list"\nout = "run"\narch = "r2plus1d_10"\nwidth = 0.25\norder = 2\nmilestones = [1, 2, 3]\nresidual-view = true\n' \
   >"$out/config/usual"
