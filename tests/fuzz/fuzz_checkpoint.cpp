@@ -151,7 +151,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const mcn::fuzz::AllocationPeak peak;
   succeeds([&] { trainer = trainer_of(run, file.path(), allowed); });
   if (peak.bytes() > usual + 256 * size) violated("memory follows from the file's size");
-  if (trainer) check_loaded(*trainer, run, choice / 16 % 8 == 0);
+  if (trainer) check_loaded(*trainer, run, choice / 16 % 2 == 0);
   // As the weights that another run starts from.
   if (choice / 128 % 4 == 0)
     succeeds([&] {
@@ -166,4 +166,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t max_size,
                                                unsigned seed) {
   return mcn::fuzz::mutate_tensors(data, size, max_size, seed, sound_checkpoints().at(seed / 16 % 2));
+}
+
+extern "C" std::size_t LLVMFuzzerCustomCrossOver(const std::uint8_t* first, std::size_t first_size,
+                                                 const std::uint8_t* second, std::size_t second_size, std::uint8_t* out,
+                                                 std::size_t max_size, unsigned seed) {
+  return mcn::fuzz::cross_tensors(mcn::fuzz::as_text(first, first_size), mcn::fuzz::as_text(second, second_size), out,
+                                  max_size, seed);
 }

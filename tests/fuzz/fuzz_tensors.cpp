@@ -129,3 +129,10 @@ extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t s
   }();
   return mcn::fuzz::mutate_tensors(data, size, max_size, seed, start);
 }
+
+extern "C" std::size_t LLVMFuzzerCustomCrossOver(const std::uint8_t* first, std::size_t first_size,
+                                                 const std::uint8_t* second, std::size_t second_size, std::uint8_t* out,
+                                                 std::size_t max_size, unsigned seed) {
+  return mcn::fuzz::cross_tensors(mcn::fuzz::as_text(first, first_size), mcn::fuzz::as_text(second, second_size), out,
+                                  max_size, seed);
+}

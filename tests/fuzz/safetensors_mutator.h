@@ -390,4 +390,29 @@ inline std::size_t mutate_tensors(std::uint8_t* data, std::size_t size, std::siz
   return mutated.size();
 }
 
+/// The body of LLVMFuzzerCustomCrossOver: the first file with some of the metadata and of the bytes of the second.
+inline std::size_t cross_tensors(std::string_view first, std::string_view second, std::uint8_t* out,
+                                 std::size_t max_size, unsigned seed) {
+  std::minstd_rand random(seed);
+  random.discard(8);
+  std::optional<TensorsFile> file = parts_of(first);
+  const std::optional<TensorsFile> other = parts_of(second);
+  std::string crossed(first);
+  if (file && other) {
+    const auto metadata = other->header.value("__metadata__", nlohmann::json());
+    if (metadata.is_object() && file->header.value("__metadata__", nlohmann::json()).is_object())
+      for (const auto& [key, value] : metadata.items())
+        if (random() % 2 == 0) file->header["__metadata__"][key] = value;
+    const std::size_t size = std::min(file->data.size(), other->data.size());
+    if (size > 0 && random() % 2 == 0) {
+      const std::size_t from = random() % size;
+      file->data.replace(from, size - from, other->data, from, size - from);
+    }
+    crossed = bytes_of(std::move(*file));
+  }
+  if (crossed.size() > max_size) return 0;
+  std::memcpy(out, crossed.data(), crossed.size());
+  return crossed.size();
+}
+
 }  // namespace mcn::fuzz
