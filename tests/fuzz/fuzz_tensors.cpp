@@ -127,7 +127,7 @@ extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t s
                                 std::string(32, '\1')};
     return mcn::fuzz::bytes_of(std::move(file));
   }();
-  return mcn::fuzz::mutate_tensors(data, size, max_size, seed, start);
+  return mcn::fuzz::mutate_tensors(data, size, max_size, seed, start, "");
 }
 
 extern "C" std::size_t LLVMFuzzerCustomCrossOver(const std::uint8_t* first, std::size_t first_size,
