@@ -356,7 +356,8 @@ class TensorsMutator {
     const std::size_t place = below(header.size());
     switch (below(5)) {
       case 0: {
-        const std::size_t quote = header.find('"', place), end = header.find('"', quote + 1);
+        const std::size_t quote = header.find('"', place);
+        const std::size_t end = quote == std::string::npos ? quote : header.find('"', quote + 1);
         if (end == std::string::npos) break;
         header.insert(1,
                       header.substr(quote, end + 1 - quote) + R"(:{"dtype":"U8","shape":[0],"data_offsets":[0,0]},)");
