@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Builds the fuzz targets and runs them, two side by side: tools/fuzz.sh [SECONDS [TARGET...]]
 #   SECONDS  for each target, 30 unless it is said
-#   TARGET   video, index, splits, csv, lists, shards, safetensors, tensors, torch, checkpoint, metrics or config; all unless it
-#            is said
+#   TARGET   video, index, splits, csv, lists, shards, safetensors, tensors, torch, checkpoint, metrics or config;
+#            all unless it is said
 # What they learn stays in build-fuzz/corpus. An input that shows a fault is left in build-fuzz/reproducers, and its path
 # is printed; build-fuzz/fuzz_TARGET FILE shows the fault again. Exit status 0 only if nothing was found.
 set -euo pipefail
