@@ -34,6 +34,32 @@ const Format& row_of(DatasetFormat format) {
 
 }  // namespace
 
+std::string recording_of(const VideoSource& source) {
+  const std::size_t folder = source.name.find_last_of("/:");
+  const std::string_view file = std::string_view(source.name).substr(folder == std::string::npos ? 0 : folder + 1);
+  const std::string_view stem = file.substr(0, file.rfind('.'));
+  // Fields between underscores, the last ones first.
+  std::vector<std::string_view> fields;
+  std::string_view rest = stem;
+  while (fields.size() < 6 && rest.rfind('_') != std::string_view::npos) {
+    fields.push_back(rest.substr(rest.rfind('_') + 1));
+    rest.remove_suffix(fields.back().size() + 1);
+  }
+  const auto is_number = [](std::string_view prefix, std::string_view field) {
+    return field.starts_with(prefix) && integer(field.substr(prefix.size())).value_or(-1) >= 0;
+  };
+  const auto is_one_of = [](std::string_view field, std::initializer_list<std::string_view> words) {
+    return std::ranges::find(words, field) != words.end();
+  };
+  if (fields.size() >= 2 && is_number("c", fields[0]) && is_number("g", fields[1])) return std::string(fields[1]);
+  // What is visible, whether the camera moves, people, viewpoint, quality, number of the clip.
+  if (fields.size() == 6 && is_number("", fields[0]) && is_one_of(fields[1], {"goo", "med", "bad"}) &&
+      is_one_of(fields[2], {"fr", "ba", "le", "ri"}) && is_number("np", fields[3]) &&
+      is_one_of(fields[4], {"cm", "nm"}) && is_one_of(fields[5], {"f", "h", "l", "u"}))
+    return std::string(rest);
+  return source.name;
+}
+
 std::string name_of(DatasetFormat format) { return format == DatasetFormat::automatic ? "auto" : row_of(format).name; }
 
 DatasetFormat detect_format(const DatasetConfig& config) {

@@ -21,6 +21,11 @@ struct Dataset {
   std::string note;         ///< what a reader of results should know of how it was read; may be empty
 };
 
+/// Which recording of its class a video was cut from, as UCF101's and HMDB51's names tell ("g08" of
+/// v_Biking_g08_c02.avi); the name itself where it is neither's. Clips of one recording look alike: an honest split
+/// keeps them together.
+std::string recording_of(const VideoSource& source);
+
 enum class Subset : std::uint8_t { train, test };
 
 /// Layouts, and whence labels come. Lists may have CRLF, a byte order mark, blank lines and space at the ends of lines.

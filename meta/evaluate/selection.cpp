@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 #include <map>
+#include <set>
 
 #include "engine/random.h"
 #include "kernels/error.h"
@@ -12,17 +13,14 @@
 namespace mcn {
 namespace {
 
-std::uint64_t stream_of(std::int64_t label) { return hash_stream(label); }
-
 // The numbers of each class's videos in an order by the seed, classes by their labels. A stream of its own for each:
 // which videos it gives does not depend on the others.
-std::vector<std::vector<std::size_t>> shuffled_classes(const Dataset& dataset, std::uint64_t seed,
-                                                       std::uint64_t (*stream)(std::int64_t label) = stream_of) {
+std::vector<std::vector<std::size_t>> shuffled_classes(const Dataset& dataset, std::uint64_t seed) {
   std::map<std::int64_t, std::vector<std::size_t>> videos_of;
   for (std::size_t i = 0; i < dataset.videos.size(); ++i) videos_of[dataset.videos[i].label].push_back(i);
   std::vector<std::vector<std::size_t>> classes;
   for (auto& [label, videos] : videos_of) {
-    Philox draws(seed, stream(label));
+    Philox draws(seed, hash_stream(label));
     draws.shuffle(std::span<std::size_t>(videos));
     classes.push_back(std::move(videos));
   }
@@ -98,14 +96,34 @@ Dataset evenly_over_classes(const Dataset& dataset, std::int64_t most, std::uint
 HeldOut hold_out(const Dataset& dataset, double percent, std::uint64_t seed) {
   if (!(percent > 0 && percent < 100))
     fail("evaluate", "expected to hold out more than 0 and less than 100%, got {}", percent);
+  std::map<std::int64_t, std::set<std::string>> recordings_of;
+  for (const VideoEntry& video : dataset.videos) recordings_of[video.label].insert(recording_of(video.source));
+  const auto unit_of = [&](const VideoEntry& video) {
+    return recordings_of[video.label].size() > 1 ? recording_of(video.source) : video.source.name;
+  };
+  std::set<std::string> units;
+  for (const VideoEntry& video : dataset.videos) units.insert(unit_of(video));
+  std::vector<std::string> order(units.begin(), units.end());
+  // Another stream than a choice by the same seed has, which would decide what is held out of it.
+  Philox draws(seed, 0);
+  draws.shuffle(std::span<std::string>(order));
+  std::map<std::string, std::size_t> place_of;
+  for (std::size_t i = 0; i < order.size(); ++i) place_of[order[i]] = i;
+
+  std::map<std::int64_t, std::map<std::size_t, std::vector<std::size_t>>> classes;
+  for (std::size_t i = 0; i < dataset.videos.size(); ++i)
+    classes[dataset.videos[i].label][place_of[unit_of(dataset.videos[i])]].push_back(i);
   std::vector<bool> held(dataset.videos.size());
-  // Other streams than a choice by the same seed has, which would decide what is held out of it.
-  const auto stream = [](std::int64_t label) { return static_cast<std::uint64_t>(label); };
-  for (const std::vector<std::size_t>& videos : shuffled_classes(dataset, seed, stream)) {
-    if (videos.size() < 2) continue;
-    const auto wanted = static_cast<std::size_t>(std::llround(percent / 100 * static_cast<double>(videos.size())));
-    const std::size_t count = std::clamp<std::size_t>(wanted, 1, videos.size() - 1);
-    for (std::size_t i = 0; i < count; ++i) held[videos[i]] = true;
+  for (const auto& [label, recordings] : classes) {
+    std::size_t all = 0, count = 0, left = recordings.size();
+    for (const auto& [place, videos] : recordings) all += videos.size();
+    const double wanted = percent / 100 * static_cast<double>(all);
+    for (const auto& [place, videos] : recordings) {
+      const double now = static_cast<double>(count), then = static_cast<double>(count + videos.size());
+      if (--left == 0 || (count > 0 && std::abs(then - wanted) > std::abs(now - wanted))) break;
+      for (const std::size_t i : videos) held[i] = true;
+      count += videos.size();
+    }
   }
   HeldOut split;
   split.train.classes = split.validation.classes = dataset.classes;

@@ -22,8 +22,10 @@ Dataset only_classes(const Dataset& dataset, std::span<const std::int64_t> class
 /// At most k videos of each class, drawn by the seed, in the data set's order. UsageError unless k is positive.
 Dataset some_of_each_class(const Dataset& dataset, std::int64_t k, std::uint64_t seed);
 
-/// Splits a data set: `percent` of each class's videos, at least one of a class of two or more, drawn by the seed, are
-/// held out. Both parts keep the order. UsageError unless 0 < percent < 100.
+/// Splits a data set: of each class whole recordings (recording_of()) are held out, in an order by the seed that all
+/// classes share, as many as come nearest to `percent` of its videos, and at least one. In a class of one recording
+/// each video counts as one; a class of one video is not split. Both parts keep the order. UsageError unless 0 <
+/// percent < 100.
 struct HeldOut {
   Dataset train, validation;
 };

@@ -55,6 +55,22 @@ void check_error(const Layout& layout, const std::string& where, const std::stri
   CHECK(message.find('\n') == std::string::npos);
 }
 
+TEST_CASE("recordings, by the names of UCF101 and HMDB51", "[dataset]") {
+  for (const auto& [name, recording] : std::vector<std::pair<std::string, std::string>>{
+           {"UCF/Biking/v_Biking_g08_c02.avi", "g08"},
+           {"shard-0.tar:v_HandStandPushups_g25_c07.avi", "g25"},
+           {"April_09_brush_hair_u_nm_np1_ba_goo_0.avi", "April_09_brush_hair"},
+           {"x/A_Beautiful_Mind_3_wave_f_cm_np10_ri_bad_12.avi", "A_Beautiful_Mind_3_wave"},
+           {"a/v_Biking_g_c02.avi", "a/v_Biking_g_c02.avi"},
+           {"a/v_Biking_g-8_c02.avi", "a/v_Biking_g-8_c02.avi"},
+           {"a/v_Biking_c02_g08.avi", "a/v_Biking_c02_g08.avi"},
+           {"April_09_brush_hair_u_nm_np1_up_goo_0.avi", "April_09_brush_hair_u_nm_np1_up_goo_0.avi"},
+           {"g1_c1", "g1_c1"},
+           {"clip.mp4", "clip.mp4"},
+           {"", ""}})
+    CHECK(recording_of(VideoSource(name)) == recording);
+}
+
 TEST_CASE("a split file with labels", "[dataset]") {
   Layout layout;
   layout.train("Archery/v_Archery_g01_c01.avi 1\nHandstandPushups/v_HandStandPushups_g01_c01.avi 2\n");

@@ -1,5 +1,6 @@
 // Fine-tuning: what is held out, what predictions say, how the learning rate falls, and that labels are learned.
 #include <cmath>
+#include <map>
 #include <set>
 
 #include "data/synth/synth.h"
@@ -113,6 +114,40 @@ TEST_CASE("held-out videos are a share of each class, drawn by the seed, and no 
   CHECK_THROWS_AS(hold_out(set, 0, 1), UsageError);
   CHECK_THROWS_AS(hold_out(set, 100, 1), UsageError);
   CHECK_THROWS_AS(hold_out(set, std::nan(""), 1), UsageError);
+}
+
+TEST_CASE("clips of one recording are held out together, the same recordings in every class") {
+  Dataset set;
+  set.classes = {"Biking", "Walking", "wave", "Diving"};
+  const auto add = [&](std::int64_t label, const std::string& name) {
+    set.videos.push_back({VideoSource(name), label});
+  };
+  for (const char* name : {"Biking", "Walking"})
+    for (int group = 1; group <= 5; ++group)
+      for (int clip = 1; clip <= 4; ++clip)
+        add(name[0] == 'B' ? 0 : 1, fmt::format("{0}/v_{0}_g{1:02}_c{2:02}.avi", name, group, clip));
+  for (const char* film : {"April_09", "Run_Lola_Run"})
+    for (int clip = 0; clip < 3; ++clip)
+      add(2, fmt::format("wave/{}_wave_{}_nm_np1_{}_med_{}.avi", film, "ufh"[clip], clip == 0 ? "fr" : "le", clip));
+  for (int clip = 1; clip <= 4; ++clip) add(3, fmt::format("Diving/v_Diving_g07_c{:02}.avi", clip));
+
+  for (const std::uint64_t seed : {1, 2, 3, 4}) {
+    const HeldOut split = hold_out(set, 40, seed);
+    std::map<std::int64_t, std::map<std::string, int>> held;
+    for (const VideoEntry& video : split.validation.videos) {
+      const std::string stem = video.source.name.substr(video.source.name.find('/') + 1);
+      ++held[video.label][video.label < 2 ? stem.substr(stem.find("_g") + 1, 3) : stem.substr(0, 3)];
+    }
+    CHECK(held[0].size() == 2);  // of 20 clips, 8
+    CHECK(held[0] == held[1]);
+    for (const auto& [recording, clips] : held[0]) CHECK(clips == 4);
+    REQUIRE(held[2].size() == 1);  // of 6 clips, 2.4, and a film has 3
+    CHECK(held[2].begin()->second == 3);
+    CHECK(held[3] == std::map<std::string, int>{{"v_D", 2}});  // one recording: clip by clip
+    CHECK(split.train.videos.size() + split.validation.videos.size() == set.videos.size());
+  }
+  const auto held_by = [&](std::uint64_t seed) { return names(hold_out(set, 40, seed).validation); };
+  CHECK((held_by(1) != held_by(2) || held_by(1) != held_by(3)));
 }
 
 TEST_CASE("predictions: top-1, loss and confusion, by hand") {
