@@ -34,7 +34,7 @@ TEST_CASE("other labels, or classes of other names, are other labels of the same
   CHECK(identity_of_videos(other) == identity_of_videos(set));
   CHECK(identity_of_labels(other) != identity_of_labels(set));
   other = set;
-  other.classes[0] = "c";
+  other.classes = {"c", "b"};
   CHECK(identity_of_labels(other) != identity_of_labels(set));
 }
 
