@@ -40,12 +40,13 @@ fetch_sysroot() {
   local apt=(-qq -o APT::Architecture=arm64 -o APT::Architectures::=arm64 -o Dir::State::lists="$state/lists"
     -o Dir::State::status="$state/status" -o Dir::Cache="$state/cache" -o APT::Sandbox::User= -o Debug::NoLocking=1)
   apt-get "${apt[@]}" update || die "apt-get update for arm64 failed; see its messages above" 77
-  # The libraries behind the development packages, but not their dependencies: the compiler has those.
+  # The libraries behind the development packages, but not their dependencies: the compiler has those. Debian 13 has
+  # libcatch2-dev behind catch2.
   packages=(libfmt-dev libboost-context-dev nlohmann-json3-dev libcli11-dev catch2)
   mapfile -t packages < <(
     printf '%s\n' "${packages[@]}"
     apt-cache "${apt[@]}" depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces \
-      --no-enhances libfmt-dev libboost-context-dev catch2 | grep -E '^(libfmt|libboost|catch2)[^:]*$' | sort -u
+      --no-enhances libfmt-dev libboost-context-dev catch2 | grep -E '^(libfmt|libboost|catch2|libcatch2)[^:]*$' | sort -u
   )
   (
     cd "$state/download"
