@@ -87,7 +87,7 @@ TEST_CASE("a damaged checkpoint is named with the one that is used, and no sound
   CHECK(one_line_error(refused, "safetensors", {runs.last}));
 }
 
-TEST_CASE("--keep says how many checkpoints stay") {
+TEST_CASE("the option --keep says how many checkpoints stay") {
   const Runs runs;
   REQUIRE(runs.train({"--iterations", "5", "--keep", "4"}).exit_code == 0);
   CHECK(fs::exists(runs.file("last-3.safetensors")));
