@@ -10,6 +10,8 @@
 #include <cstring>
 #include <filesystem>
 #include <limits>
+#include <mutex>
+#include <set>
 
 #include "engine/atomic_file.h"
 #include "kernels/error.h"
@@ -80,6 +82,14 @@ std::string place_of(const VideoSource& video) {
   w.number(video.offset);
   w.number(video.bytes);
   return w.bytes();
+}
+
+/// Removes what killed processes left, before this one writes into the folder for the first time.
+void remove_left_entries(const std::string& folder) {
+  static std::mutex mutex;
+  static std::set<std::string> done;
+  const std::lock_guard lock(mutex);
+  if (done.insert(folder).second) remove_left_temporaries(folder);
 }
 
 /// What the entry is for.
@@ -206,6 +216,7 @@ void IndexCacheEntry::store(const VideoIndex& index) const {
   try {
     std::error_code ignored;
     std::filesystem::create_directories(folder_, ignored);
+    remove_left_entries(folder_);
     AtomicFile file("video", file_);
     file.write(std::as_bytes(std::span<const std::uint64_t>(&sum, 1)));
     file.write(rest);

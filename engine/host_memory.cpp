@@ -5,8 +5,11 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <charconv>
+#include <cstdlib>
 #include <fstream>
+#include <new>
 #include <optional>
 
 #include "kernels/error.h"
@@ -98,6 +101,27 @@ void MemoryReserve::release() noexcept {
   memory_ = nullptr;
   bytes_ = 0;
 }
+
+namespace {
+
+std::atomic<void*> memory_for_destructors{nullptr};
+std::atomic<bool> run_out{false};
+
+void give_memory_back() {
+  void* const kept = memory_for_destructors.exchange(nullptr);
+  if (kept == nullptr) throw std::bad_alloc();
+  run_out = true;
+  std::free(kept);
+}
+
+}  // namespace
+
+void keep_memory_for_destructors() {
+  if (void* const before = memory_for_destructors.exchange(std::malloc(std::size_t{1} << 20))) std::free(before);
+  std::set_new_handler(give_memory_back);
+}
+
+bool memory_has_run_out() noexcept { return run_out; }
 
 [[gnu::noinline]] void grow_stack() {
   std::array<volatile char, std::size_t{512} << 10> room;

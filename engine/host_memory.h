@@ -38,6 +38,12 @@ class MemoryReserve {
   std::size_t bytes_ = 0;
 };
 
+/// From here on, where operator new finds no memory for the first time, 1 MiB that is kept for it is given back, and it
+/// tries again: some destructors allocate (nlohmann::json's), and there an exception would end the process.
+void keep_memory_for_destructors();
+/// Whether that memory has been given back: whoever works for long should end the work soon.
+bool memory_has_run_out() noexcept;
+
 /// Lets the main thread's stack have 512 KiB at once. The system grows it as it is used, and ends the process where
 /// there is no room for that.
 void grow_stack();

@@ -142,6 +142,7 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
   mcn::prepare_streams();
   mcn::grow_stack();
+  mcn::keep_memory_for_destructors();
   try {
     return mcn::run(argc, argv);
   } catch (...) {

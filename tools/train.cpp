@@ -84,27 +84,28 @@ void start_from(Trainer& trainer, const TrainOptions& o) {
   throw NonFiniteError(message);
 }
 
+void begin(RunFolder& folder) {
+  if (folder.begun()) return;
+  if (const auto aside = folder.begin(); !aside.empty())
+    print_note("{} holds an earlier run; its files are in {} now\n", folder.path(), aside.string());
+  for (const std::string& problem : folder.problems()) print_note("warning: {}\n", problem);
+}
+
 // An error ends the run: keeps what was learned until then, if that can still be done.
 void keep_state(Trainer& trainer, RunFolder& folder, std::int64_t first, Progress& progress) {
-  if (trainer.iteration() == first || !folder.begun()) return;
+  if (trainer.iteration() == first) return;
   const std::string last = folder.file(RunFolder::last);
   if (!trainer.whole())
     return progress.note(
         fmt::format("the state of {} iterations was being changed; {} has that of an earlier one, if it is there",
                     trainer.iteration(), last));
   try {
+    begin(folder);
     folder.save(trainer);
     progress.note(fmt::format("stopped after {} iterations; go on with --resume {}", trainer.iteration(), last));
   } catch (const std::exception& error) {
     progress.note(fmt::format("the state of {} iterations could not be kept: {}", trainer.iteration(), error.what()));
   }
-}
-
-void begin(RunFolder& folder) {
-  if (folder.begun()) return;
-  if (const auto aside = folder.begin(); !aside.empty())
-    print_note("{} holds an earlier run; its files are in {} now\n", folder.path(), aside.string());
-  for (const std::string& problem : folder.problems()) print_note("warning: {}\n", problem);
 }
 
 // Writes the page of the run so far, if one is wanted; its path, empty without it.
@@ -132,8 +133,9 @@ class RunEvaluator {
     seconds_ += m.seconds;
     ++done_;
     if (n > 0) begin(folder);
-    const bool best = folder.write(n, m);
+    const bool best = folder.is_best(n, m);
     if (best) trainer.save(folder.file(RunFolder::best));
+    folder.write(n, m);
     progress.note(fmt::format("{}: k-NN {}, linear probe {}, chance {:.4g}%{}",
                               n == 0 ? "before training" : fmt::format("after {} iterations", n), text_of(m.knn),
                               text_of(m.linear), 100 * m.knn.chance,
@@ -272,8 +274,9 @@ int train(CLI::App& command, TrainOptions& o) {
       if (longest > 0) interrupt.step_takes(longest);
       profiler.before(trainer.iteration());
       const IterationMetrics now = next_iteration(trainer, folder, first, known_bad, interrupt);
-      begin(folder);
       folder.write(now);
+      begin(folder);
+      if (memory_has_run_out()) fail<MemoryError>("memory", "out of memory after {} iterations", trainer.iteration());
       if (now.bad_videos > folder.bad().found()) folder.bad().list(trainer);
       status.add(now);
       time_forecast.add(now);

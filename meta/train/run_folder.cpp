@@ -143,14 +143,18 @@ void make_folder(const fs::path& path) {
 }
 
 bool lies_in(const fs::path& checkpoint, const fs::path& folder) {
+  if (checkpoint.empty()) return false;
   std::error_code error;
-  return !checkpoint.empty() && fs::equivalent(fs::absolute(checkpoint).parent_path(), folder, error);
+  const bool same = fs::equivalent(fs::absolute(checkpoint).parent_path(), folder, error);
+  // A system that cannot say is no reason to start the files of a run anew.
+  if (error) fail_by_errno("train", fmt::format("cannot look at {}", folder.string()), error.value());
+  return same;
 }
 
-// What an earlier run left in the folder goes to the first free earlier-N in it, which is returned; empty if there was
-// nothing. A run may be days of work, and its folder's name is easily given twice.
-fs::path put_aside_earlier_run(const fs::path& out) {
-  fs::path aside;
+// What an earlier run left in the folder goes to the first free earlier-N in it, whose path is left in `aside`; it may
+// be there from an attempt that failed half-way. A run may be days of work, and its folder's name is easily given
+// twice.
+void put_aside_earlier_run(const fs::path& out, fs::path& aside) {
   std::vector<std::string> names = event_files(out);
   for (const char* name : {"config.toml", "metrics.jsonl", "evaluations.jsonl", "bad_videos.jsonl", RunFolder::last,
                            RunFolder::best, RunFolder::last_finite, "report.html"})
@@ -166,7 +170,6 @@ fs::path put_aside_earlier_run(const fs::path& out) {
     if (error)
       fail<DataError>("train", "cannot move {} of an earlier run to {}: {}", name, aside.string(), error.message());
   }
-  return aside;
 }
 
 }  // namespace
@@ -260,7 +263,13 @@ void IterationLog::write(const nlohmann::json& json) {
   const std::string line = json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + '\n';
   for (std::string_view rest = line; !rest.empty();) {
     const ssize_t written = ::write(descriptor_, rest.data(), rest.size());
-    if (written < 0 && errno != EINTR) cannot("write", path_);
+    if (written < 0 && errno != EINTR) {
+      const int code = errno;
+      // A piece of a line would be the beginning of the next one. What stays is removed when the run goes on.
+      static_cast<void>(::ftruncate(descriptor_, open.st_size) == 0);
+      errno = code;
+      cannot("write", path_);
+    }
     rest.remove_prefix(written < 0 ? 0 : static_cast<std::size_t>(written));
   }
 }
@@ -302,19 +311,24 @@ void Evaluations::look(const nlohmann::json& line, bool kept) {
   if (was_best) best_ = entry;
 }
 
-bool Evaluations::write(std::int64_t iteration, const MonitorMeasures& measures) {
-  if (!iterations_.insert(iteration).second) return false;
+bool Evaluations::is_best(std::int64_t iteration, const MonitorMeasures& measures) const {
+  return iteration > 0 && !iterations_.contains(iteration) && (!best_ || measures.knn.value > best_->knn);
+}
+
+void Evaluations::write(std::int64_t iteration, const MonitorMeasures& measures) {
+  if (iterations_.contains(iteration)) return;
+  const bool best = is_best(iteration, measures);
+  log_->write(to_json(iteration, measures, best));
+  iterations_.insert(iteration);
   const Entry entry{iteration, measures.knn.value};
   if (iteration == 0) start_ = entry;
-  const bool is_best = iteration > 0 && (!best_ || entry.knn > best_->knn);
-  if (is_best) best_ = entry;
-  log_->write(to_json(iteration, measures, is_best));
-  return is_best;
+  if (best) best_ = entry;
 }
 
 RunFolder::RunFolder(RunFolderConfig config, const Dataset& dataset)
     : config_(std::move(config)), out_(config_.folder), dataset_(dataset) {
   make_folder(out_);
+  goes_on_ = lies_in(config_.resume, out_);
   lock_.emplace(out_);
   remove_left_temporaries(out_.string());
   // That it can be written to is found out before the work.
@@ -323,24 +337,25 @@ RunFolder::RunFolder(RunFolderConfig config, const Dataset& dataset)
 
 fs::path RunFolder::begin() {
   if (begun()) return {};
-  fs::path aside;
-  if (!goes_on()) aside = put_aside_earlier_run(out_);
+  if (!goes_on_ && !made_) put_aside_earlier_run(out_, aside_);
+  made_ = true;
   AtomicFile settings("train", (out_ / "config.toml").string());
   settings.write(config_.settings);
   settings.commit();
-  metrics_.emplace(out_ / "metrics.jsonl", goes_on() ? config_.first : 0, nullptr,
+  // Those of an attempt that failed half-way are made again.
+  metrics_.emplace(out_ / "metrics.jsonl", goes_on_ ? config_.first : 0, nullptr,
                    LogFormat{"iteration", true, is_metrics});
-  bad_.emplace(out_ / "bad_videos.jsonl", dataset_, goes_on() ? config_.first : 0);
-  evaluations_.emplace(out_ / "evaluations.jsonl", goes_on() ? config_.first : 0);
+  bad_.emplace(out_ / "bad_videos.jsonl", dataset_, goes_on_ ? config_.first : 0);
+  evaluations_.emplace(out_ / "evaluations.jsonl", goes_on_ ? config_.first : 0);
   if (config_.events) events_.emplace(open_event_file(out_, config_.first));
-  if (waiting_) write(waiting_->first, waiting_->second);
-  return aside;
+  write_evaluation();
+  begun_ = true;
+  write_line();
+  return aside_;
 }
 
-bool RunFolder::goes_on() const { return lies_in(config_.resume, out_); }
-
 bool RunFolder::holds_another_run() const {
-  return !metrics_ && !goes_on() && fs::exists(fs::symlink_status(out_ / last));
+  return !begun_ && !goes_on_ && fs::exists(fs::symlink_status(out_ / last));
 }
 
 std::vector<std::string> RunFolder::problems() const {
@@ -351,6 +366,7 @@ std::vector<std::string> RunFolder::problems() const {
 
 void RunFolder::save(Trainer& trainer) {
   if (saved_ == trainer.iteration()) return;
+  write_line();
   const std::string path = file(last);
   if (!last_is_sound_) try {
       last_is_sound_ = read_safetensors(path).checksums;
@@ -363,21 +379,34 @@ void RunFolder::save(Trainer& trainer) {
 }
 
 void RunFolder::write(const IterationMetrics& metrics) {
-  const nlohmann::json json = to_json(metrics, std::ssize(dataset_.videos), config_.batch);
-  metrics_->write(json);
-  if (events_) add_metrics(*events_, json);
+  line_ = to_json(metrics, std::ssize(dataset_.videos), config_.batch);
+  if (begun_) write_line();
 }
 
-bool RunFolder::write(std::int64_t iteration, const MonitorMeasures& measures) {
-  if (!evaluations_) {
-    waiting_.emplace(iteration, measures);
-    return false;
-  }
-  const bool is_best = evaluations_->write(iteration, measures);
+void RunFolder::write_line() {
+  if (!line_) return;
+  metrics_->write(*line_);
+  const nlohmann::json line = *std::exchange(line_, std::nullopt);
+  if (events_) add_metrics(*events_, line);
+}
+
+bool RunFolder::is_best(std::int64_t iteration, const MonitorMeasures& measures) const {
+  return begun_ && evaluations_->is_best(iteration, measures);
+}
+
+void RunFolder::write(std::int64_t iteration, const MonitorMeasures& measures) {
+  evaluation_.emplace(iteration, measures);
+  if (begun_) write_evaluation();
+}
+
+void RunFolder::write_evaluation() {
+  if (!evaluation_) return;
+  const auto& [iteration, measures] = *evaluation_;
+  evaluations_->write(iteration, measures);
   if (events_)
     add_metrics(*events_, {{"iteration", iteration},
                            {"evaluation", {{"knn", measures.knn.value}, {"linear", measures.linear.value}}}});
-  return is_best;
+  evaluation_.reset();
 }
 
 }  // namespace mcn

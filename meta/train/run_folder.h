@@ -84,9 +84,11 @@ class BadVideos {
 class Evaluations {
  public:
   Evaluations(const std::filesystem::path& path, std::int64_t first_iteration);
-  /// Returns whether its k-NN is better than that of all before it, of which one before the first iteration is none.
+  /// Whether the k-NN is better than that of all before it, of which one before the first iteration is none. False
+  /// where a resumed run has the line already.
+  [[nodiscard]] bool is_best(std::int64_t iteration, const MonitorMeasures& measures) const;
   /// Nothing happens where a resumed run has the line already.
-  bool write(std::int64_t iteration, const MonitorMeasures& measures);
+  void write(std::int64_t iteration, const MonitorMeasures& measures);
 
   struct Entry {
     std::int64_t iteration = 0;
@@ -126,36 +128,44 @@ class RunFolder {
   /// The data set must outlive this. Temporary files of processes that were killed are removed.
   RunFolder(RunFolderConfig config, const Dataset& dataset);
 
-  /// Only the first call does something. Returns where the files of an earlier run are now; empty if there were none.
+  /// Only the first call that does not throw does something, and one that threw may be repeated. Returns where the
+  /// files of an earlier run are now; empty if there were none.
   std::filesystem::path begin();
-  [[nodiscard]] bool begun() const { return metrics_.has_value(); }
+  [[nodiscard]] bool begun() const { return begun_; }
   /// One that begin() would put aside, and a run that has come to nothing should not.
   [[nodiscard]] bool holds_another_run() const;
   /// After begin(): what was wrong with the files of the run that goes on, and has been mended.
   [[nodiscard]] std::vector<std::string> problems() const;
   /// Writes the last checkpoint, unless it is there, and keeps those before it. One that is damaged takes no sound
-  /// one's place.
+  /// one's place. A line that write() could not write is written first: no checkpoint is ahead of its log.
   void save(Trainer& trainer);
-  /// After begin().
+  /// Before begin(), which writes it then, once.
   void write(const IterationMetrics& metrics);
-  /// Returns the same as Evaluations::write. Before begin(), which writes it then, false.
-  bool write(std::int64_t iteration, const MonitorMeasures& measures);
+  /// As of Evaluations; before begin() none is best. The best checkpoint is to be there before its line.
+  [[nodiscard]] bool is_best(std::int64_t iteration, const MonitorMeasures& measures) const;
+  /// Before begin(), which writes it then, once.
+  void write(std::int64_t iteration, const MonitorMeasures& measures);
   /// Whether the checkpoint that the run goes on from is in the folder.
-  [[nodiscard]] bool goes_on() const;
+  [[nodiscard]] bool goes_on() const { return goes_on_; }
   [[nodiscard]] BadVideos& bad() { return *bad_; }
   [[nodiscard]] const Evaluations& evaluations() const { return *evaluations_; }
   [[nodiscard]] std::string path() const { return out_.string(); }
   [[nodiscard]] std::string file(const char* name) const { return (out_ / name).string(); }
 
  private:
+  void write_line();
+  void write_evaluation();
+
   RunFolderConfig config_;
-  std::filesystem::path out_;
+  std::filesystem::path out_, aside_;
+  bool goes_on_ = false, made_ = false, begun_ = false;
   const Dataset& dataset_;
   std::optional<FolderLock> lock_;
   std::optional<IterationLog> metrics_;
   std::optional<BadVideos> bad_;
   std::optional<Evaluations> evaluations_;
-  std::optional<std::pair<std::int64_t, MonitorMeasures>> waiting_;  // for begin()
+  std::optional<std::pair<std::int64_t, MonitorMeasures>> evaluation_;  // for begin()
+  std::optional<nlohmann::json> line_;                                  // of metrics, not written yet
   std::optional<EventFile> events_;
   bool last_is_sound_ = false;         // this run has written it, or read all of it
   std::optional<std::int64_t> saved_;  // iterations in the last checkpoint of this run

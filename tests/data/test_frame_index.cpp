@@ -1,6 +1,8 @@
 // Indices by packets promise what a decode gives, or are not made; the cache on disk gives back what was stored, and
 // nothing else.
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -306,6 +308,21 @@ TEST_CASE("a cache that cannot be written costs nothing but time", "[index]") {
   options.index_folder = folder.file("cache");
   const Frames first = Video(path, options).frames(std::vector<std::int64_t>{3});
   CHECK(Video(path, options).frames(std::vector<std::int64_t>{3}).rgb == first.rgb);
+}
+
+TEST_CASE("what a killed process left in a cache goes when the next one writes there", "[index]") {
+  const TemporaryFolder folder;
+  const std::string path = encode(folder.file("a.avi"), {.codec = "mpeg4", .width = 96, .height = 64}, 5);
+  const pid_t gone = ::fork();
+  if (gone == 0) ::_exit(0);
+  REQUIRE(::waitpid(gone, nullptr, 0) == gone);
+  std::filesystem::create_directory(folder.file("cache"));
+  const std::string left = folder.file("cache") + "/0123456789abcdef.index.tmp-" + std::to_string(gone) + "-7";
+  test::write_file(left, "half of an index");
+  test::write_file(folder.file("cache") + "/notes.txt", "of the user");
+  CHECK(Video(path, {.index_folder = folder.file("cache")}).info().frames == 5);
+  CHECK_FALSE(std::filesystem::exists(left));
+  CHECK(std::distance(std::filesystem::directory_iterator(folder.file("cache")), {}) == 2);
 }
 
 TEST_CASE("a kept index that cannot be read is made again", "[index]") {

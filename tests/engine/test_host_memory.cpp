@@ -1,6 +1,7 @@
 // The machine's memory and the limits of control groups, from files as Linux writes them.
 #include <filesystem>
 #include <fstream>
+#include <new>
 
 #include "engine/host_memory.h"
 #include "kernels/error.h"
@@ -92,6 +93,18 @@ TEST_CASE("what the process holds is what the kernel says of it") {
   machine.put("proc/self/status", "Name:\tVmRSS: x\nVmHWM:\t    9000 kB\nVmRSS:\t    2048 kB\nThreads:\t1\n");
   CHECK(resident_memory(machine.folder.file("")) == 2 * mib);
   CHECK(resident_memory() > mib);
+}
+
+TEST_CASE("where there is no memory, operator new gets what was kept, once, and says so") {
+  const std::new_handler before = std::get_new_handler();
+  keep_memory_for_destructors();
+  const std::new_handler handler = std::get_new_handler();
+  REQUIRE(handler != nullptr);
+  CHECK_FALSE(memory_has_run_out());
+  CHECK_NOTHROW(handler());  // which makes operator new try again
+  CHECK(memory_has_run_out());
+  CHECK_THROWS_AS(handler(), std::bad_alloc);
+  std::set_new_handler(before);
 }
 
 }  // namespace mcn

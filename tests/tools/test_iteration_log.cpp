@@ -1,9 +1,15 @@
 // What a run writes of its iterations, and what it keeps when it goes on from an earlier one than the last.
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <csignal>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "meta/train/run_folder.h"
 #include "tests/catch.h"
 #include "tests/descriptor_limit.h"
+#include "tests/meta/small_training.h"
 #include "tests/temporary_folder.h"
 #include "tests/tools/run_command.h"
 
@@ -38,6 +44,98 @@ TEST_CASE("a log that the system cannot read is not one that is missing") {
     CHECK_THROWS_AS(IterationLog(path, 1), SystemError);
   }
   CHECK(test::read_file(path) == line);
+}
+
+namespace {
+
+/// No file may grow beyond it, for a while.
+class FileLimit {
+ public:
+  explicit FileLimit(rlim_t bytes) : signal_(std::signal(SIGXFSZ, SIG_IGN)) {
+    getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit lowered{bytes, before_.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &lowered);
+  }
+  ~FileLimit() {
+    setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, signal_);
+  }
+  FileLimit(const FileLimit&) = delete;
+  FileLimit& operator=(const FileLimit&) = delete;
+
+ private:
+  rlimit before_{};
+  void (*signal_)(int);
+};
+
+}  // namespace
+
+TEST_CASE("a line that finds no room leaves nothing of it behind") {
+  const test::TemporaryFolder folder;
+  const std::string path = folder.file("metrics.jsonl"), zero = "{\"iteration\":0}\n";
+  IterationLog log(path, 0);
+  log.write({{"iteration", 0}});
+  {
+    const FileLimit limit(zero.size() + 5);
+    CHECK_THROWS_AS(log.write({{"iteration", 1}}), Error);
+  }
+  CHECK(test::read_file(path) == zero);
+  log.write({{"iteration", 1}});
+  CHECK(test::read_file(path) == zero + "{\"iteration\":1}\n");
+}
+
+TEST_CASE("no checkpoint is ahead of its log: a line that could not be written comes first") {
+  const test::TemporaryFolder folder;
+  const std::string path = folder.file("run/metrics.jsonl");
+  Trainer trainer(test::small_config(), test::videos(), open_device("cpu"));
+  Dataset dataset;
+  dataset.videos.resize(12);
+  RunFolder run({folder.file("run"), "", "lr=1\n", 0, 8, false}, dataset);
+  const IterationMetrics first = trainer.step();
+  run.begin();
+  {
+    const FileLimit limit(10);
+    CHECK_THROWS_AS(run.write(first), Error);
+    CHECK_THROWS_AS(run.save(trainer), Error);
+  }
+  CHECK(test::read_file(path).empty());
+  CHECK_FALSE(std::filesystem::exists(folder.file("run/last.safetensors")));
+  run.save(trainer);
+  CHECK(std::filesystem::exists(folder.file("run/last.safetensors")));
+  const auto line = nlohmann::json::parse(test::read_file(path));
+  CHECK(line.at("iteration") == 0);
+  CHECK(line.at("loss_query") == first.query_loss);
+}
+
+TEST_CASE("a folder whose files could be made only in part is begun again, and nothing is lost or done twice") {
+  const test::TemporaryFolder folder;
+  const std::string out = folder.file("run");
+  std::filesystem::create_directories(out + "/earlier-1/evaluations.jsonl");
+  for (const char* name : {"metrics.jsonl", "evaluations.jsonl", "last.safetensors"})
+    test::write_file(out + "/" + name, std::string("earlier ") + name);
+  Dataset dataset;
+  dataset.videos.resize(40);
+  RunFolder run({out, "", "lr=1\n", 0, 8, false}, dataset);
+  IterationMetrics m;
+  m.seconds = 1;
+  run.write(m);
+  run.write(0, MonitorMeasures{});
+  {
+    const FileLimit limit(3);  // not even the settings fit
+    CHECK_THROWS_AS(run.begin(), Error);
+  }
+  CHECK_FALSE(run.begun());
+  CHECK(run.begin() == out + "/earlier-2");
+  CHECK(run.begun());
+  for (const char* name : {"metrics.jsonl", "evaluations.jsonl", "last.safetensors"})
+    CHECK(test::read_file(out + "/earlier-2/" + name) == std::string("earlier ") + name);
+  CHECK_FALSE(std::filesystem::exists(out + "/earlier-3"));
+  for (const char* name : {"metrics.jsonl", "evaluations.jsonl"}) {
+    const std::string text = test::read_file(out + "/" + name);
+    CHECK(std::ranges::count(text, '\n') == 1);
+    CHECK(nlohmann::json::parse(text).at("iteration") == 0);
+  }
+  CHECK(run.begin().empty());
 }
 
 TEST_CASE("a line of metrics has every figure of its iteration under its own name, in seconds and MiB") {
