@@ -199,7 +199,7 @@ ModelDescription describe(const SafetensorsFile& file, const std::string& path) 
     fail<DataError>("checkpoint", "{}: expected a file of format {}, got {}", path, format_value, shown(found));
   if (found == format_value && !file.checksums)
     fail<DataError>("checkpoint", "{}: damaged: its checksums are gone", path);
-  const ModelDescription description = ModelDescription::from_json(checked_object(file, description_key, path), path);
+  ModelDescription description = ModelDescription::from_json(checked_object(file, description_key, path), path);
   ModelState none;
   for_each_tensor(model_of(description, path), none, [&](const std::string& name, const Shape& shape, const Tensor&) {
     const auto tensor = file.tensors.find(model_prefix + name);
