@@ -61,10 +61,15 @@ FileBytes::FileBytes(const VideoSource& source, const Deadline& deadline)
     : name_(source.name), first_(source.offset), size_(check_source(source, deadline)) {
   descriptor_ =
       patiently([&] { return ::open(source.path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY); }, deadline, name_);
-  struct stat status {};
-  if (::fstat(descriptor_, &status) == 0 && S_ISREG(status.st_mode)) return;
-  ::close(descriptor_);
-  fail<DataError>("video", "{}: expected a regular file", name_);
+  try {
+    // What the name stands for may have changed since it was looked at.
+    struct stat status {};
+    patiently([&] { return ::fstat(descriptor_, &status); }, deadline, name_);
+    if (!S_ISREG(status.st_mode)) fail<DataError>("video", "{}: expected a regular file", name_);
+  } catch (...) {
+    ::close(descriptor_);
+    throw;
+  }
 }
 
 FileBytes::~FileBytes() { ::close(descriptor_); }
