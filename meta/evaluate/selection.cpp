@@ -96,14 +96,16 @@ Dataset evenly_over_classes(const Dataset& dataset, std::int64_t most, std::uint
 HeldOut hold_out(const Dataset& dataset, double percent, std::uint64_t seed) {
   if (!(percent > 0 && percent < 100))
     fail("evaluate", "expected to hold out more than 0 and less than 100%, got {}", percent);
+  std::vector<std::string> units;  // of each video, what is held out as a whole
   std::map<std::int64_t, std::set<std::string>> recordings_of;
-  for (const VideoEntry& video : dataset.videos) recordings_of[video.label].insert(recording_of(video.source));
-  const auto unit_of = [&](const VideoEntry& video) {
-    return recordings_of[video.label].size() > 1 ? recording_of(video.source) : video.source.name;
-  };
-  std::set<std::string> units;
-  for (const VideoEntry& video : dataset.videos) units.insert(unit_of(video));
-  std::vector<std::string> order(units.begin(), units.end());
+  for (const VideoEntry& video : dataset.videos) {
+    units.push_back(recording_of(video.source));
+    recordings_of[video.label].insert(units.back());
+  }
+  for (std::size_t i = 0; i < units.size(); ++i)
+    if (recordings_of[dataset.videos[i].label].size() == 1) units[i] = dataset.videos[i].source.name;
+  const std::set<std::string> different(units.begin(), units.end());
+  std::vector<std::string> order(different.begin(), different.end());
   // Another stream than a choice by the same seed has, which would decide what is held out of it.
   Philox draws(seed, 0);
   draws.shuffle(std::span<std::string>(order));
@@ -112,7 +114,7 @@ HeldOut hold_out(const Dataset& dataset, double percent, std::uint64_t seed) {
 
   std::map<std::int64_t, std::map<std::size_t, std::vector<std::size_t>>> classes;
   for (std::size_t i = 0; i < dataset.videos.size(); ++i)
-    classes[dataset.videos[i].label][place_of[unit_of(dataset.videos[i])]].push_back(i);
+    classes[dataset.videos[i].label][place_of[units[i]]].push_back(i);
   std::vector<bool> held(dataset.videos.size());
   for (const auto& [label, recordings] : classes) {
     std::size_t all = 0, count = 0, left = recordings.size();
