@@ -20,7 +20,6 @@ constexpr const char* format_value = "mcn-checkpoint-2";
 constexpr const char* format_without_checksums = "mcn-checkpoint-1";
 constexpr const char* description_key = "model";
 constexpr const char* model_prefix = "model.";
-constexpr int most_kept = 100;
 
 std::string shown(const std::string& text) {
   constexpr std::size_t longest = 60;
@@ -230,7 +229,7 @@ SoundCheckpoint read_sound_checkpoint(const std::string& path) {
   try {
     return read(path, {});
   } catch (const DataError& error) {
-    for (int i = 1; i < most_kept; ++i) {
+    for (int i = 1; i < most_kept_checkpoints; ++i) {
       const std::string earlier = kept_path(path, i);
       if (std::error_code error_code; !std::filesystem::exists(earlier, error_code)) continue;
       try {

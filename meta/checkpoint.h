@@ -68,6 +68,9 @@ ModelDescription describe(const SafetensorsFile& file, const std::string& path);
 /// Marks a file as a checkpoint with checksums and stores the description.
 void put_description(SafetensorsFile& file, const ModelDescription& description);
 
+/// The last checkpoint and those before it that are kept beside it (kept_path(), engine/atomic_file.h): never more.
+inline constexpr int most_kept_checkpoints = 100;
+
 /// A checkpoint to go on from.
 struct SoundCheckpoint {
   std::string path;  ///< of the file that was read

@@ -23,8 +23,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int most_kept = 100;
-
 // Coordinated universal time, as in ISO 8601.
 std::string time_now() { return fmt::format("{:%FT%TZ}", fmt::gmtime(std::time(nullptr))); }
 
@@ -159,7 +157,7 @@ void put_aside_earlier_run(const fs::path& out, fs::path& aside) {
   for (const char* name : {"config.toml", "metrics.jsonl", "evaluations.jsonl", "bad_videos.jsonl", RunFolder::last,
                            RunFolder::best, RunFolder::last_finite, "report.html"})
     names.emplace_back(name);
-  for (int i = 1; i < most_kept; ++i) names.push_back(kept_path(RunFolder::last, i));
+  for (int i = 1; i < most_kept_checkpoints; ++i) names.push_back(kept_path(RunFolder::last, i));
   for (const std::string& name : names) {
     if (!fs::exists(fs::symlink_status(out / name))) continue;
     for (int i = 1; aside.empty(); ++i)
@@ -374,8 +372,10 @@ void RunFolder::save(Trainer& trainer) {
     }
   trainer.save(path, last_is_sound_ ? config_.keep : 1);
   last_is_sound_ = true;
+  // An earlier part of the run may have kept more.
+  if (!saved_)
+    for (int i = config_.keep; i < most_kept_checkpoints; ++i) ::unlink(kept_path(path, i).c_str());
   saved_ = trainer.iteration();
-  for (int i = config_.keep; i < most_kept; ++i) ::unlink(kept_path(path, i).c_str());
 }
 
 void RunFolder::write(const IterationMetrics& metrics) {
