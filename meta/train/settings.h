@@ -28,7 +28,7 @@ struct SettingChange {
 /// one of them does not have depends on another one that differs.
 std::vector<SettingChange> changed_settings(nlohmann::json then, nlohmann::json now, std::int64_t iteration);
 
-/// A resumed run with other settings than its checkpoint, which nobody allowed. Exit code 3.
+/// A resumed run with other settings than its checkpoint, which nobody allowed.
 class ChangedSettingsError : public DataError {
  public:
   /// names: those that may be allowed; empty if there is one that may not, as the network's shapes depend on it.
