@@ -6,6 +6,7 @@
 #include "engine/io/checksum.h"
 #include "engine/safetensors.h"
 #include "tests/fuzz/allocations.h"
+#include "tests/fuzz/round_trip.h"
 #include "tests/fuzz/safetensors_mutator.h"
 
 namespace {
@@ -51,25 +52,6 @@ void check_tensors(const mcn::SafetensorsFile& file, const mcn::fuzz::TensorsFil
   if (json(file.metadata) != metadata) violated("the metadata is that of the header");
 }
 
-void check_round_trip(const mcn::SafetensorsFile& once) {
-  static const mcn::test::TemporaryFolder folder;
-  const std::string copy = folder.file("copy.safetensors");
-  mcn::SafetensorsFile twice;
-  try {
-    mcn::write_safetensors(copy, once);
-    twice = mcn::read_safetensors(copy);
-  } catch (const mcn::Error& e) {
-    violated(e.what());
-  }
-  const auto same = [](const auto& a, const auto& b) {
-    return a.first == b.first && a.second.dtype == b.second.dtype && a.second.shape == b.second.shape &&
-           a.second.data == b.second.data;
-  };
-  if (once.metadata != twice.metadata || once.checksums != twice.checksums ||
-      !std::ranges::equal(once.tensors, twice.tensors, same))
-    violated("a file that is written and read again is the same");
-}
-
 // One bit of the file, which the file itself chooses.
 void check_flipped_bit(mcn::fuzz::MemoryFile& file, std::string bytes) {
   const std::size_t bit = std::stoull(mcn::checksum(bytes).substr(0, 8), nullptr, 16) % (8 * bytes.size());
@@ -110,7 +92,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto parts = mcn::fuzz::parts_of(bytes);
     if (!parts) violated("a file that is read has a length and a header of JSON");
     check_tensors(once, *parts);
-    check_round_trip(once);
+    mcn::fuzz::check_round_trip(once);
     if (once.checksums) check_flipped_bit(file, bytes);
   });
   return 0;
