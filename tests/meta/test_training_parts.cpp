@@ -52,18 +52,20 @@ double info_nce(const Tensor& anchors, const Tensor& keys, const Tensor& rows, c
   return loss;
 }
 
+Tensor noise_clips(Backend& backend) {
+  Philox random(9);
+  std::vector<double> pixels(static_cast<std::size_t>(6 * 2 * 8 * 8 * 3));
+  for (double& x : pixels) x = random.normal();
+  return Tensor::from(backend, DType::f64, {6, 2, 8, 8, 3}, std::span<const double>(pixels));
+}
+
 }  // namespace
 
 TEST_CASE("the objective is InfoNCE both ways plus lambda times the pairs' cross-entropy") {
   Backend& backend = open_device("ref");
   const McnModel model({{"r2plus1d_10", 0.07, 0}, 6});
   const Tensors theta = initialise(model.parameters(), backend, DType::f64, 1);
-  Philox random(9);
-  std::vector<double> pixels(static_cast<std::size_t>(6 * 2 * 8 * 8 * 3));
-  for (double& x : pixels) x = random.normal();
-  const ClipSet set{Tensor::from(backend, DType::f64, {6, 2, 8, 8, 3}, std::span<const double>(pixels)),
-                    {},
-                    same_video(backend, DType::f64, 3)};
+  const ClipSet set{noise_clips(backend), {}, same_video(backend, DType::f64, 3)};
   Tape tape;
   const std::vector<Var> vars = tape.variables(theta);
   ObjectiveParts parts;
@@ -178,12 +180,9 @@ TEST_CASE("the objective has the bank's negatives in both directions, without ro
   Backend& backend = open_device("ref");
   const McnModel model({{"r2plus1d_10", 0.07, 0}, 6});
   const Tensors theta = initialise(model.parameters(), backend, DType::f64, 1);
-  Philox random(9);
-  std::vector<double> pixels(static_cast<std::size_t>(6 * 2 * 8 * 8 * 3));
-  for (double& x : pixels) x = random.normal();
   const std::vector<std::int64_t> bank_ids{30, 10, 4, 20}, videos{10, 20, 30};
   const Tensor rows = unit_rows(backend, 4, 6, 5);
-  const ClipSet set{Tensor::from(backend, DType::f64, {6, 2, 8, 8, 3}, std::span<const double>(pixels)),
+  const ClipSet set{noise_clips(backend),
                     {rows, Tensor::from(backend, bank_ids), Tensor::from(backend, videos)},
                     same_video(backend, DType::f64, 3)};
   Tape tape;
