@@ -6,14 +6,8 @@
 namespace mcn::test {
 
 /// Whether a test may be left without any descriptor: the sanitizers open pipes.
-#if defined(__SANITIZE_ADDRESS__)
+#ifdef MCN_SANITIZED
 inline constexpr bool descriptors_may_run_out = false;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-inline constexpr bool descriptors_may_run_out = false;
-#else
-inline constexpr bool descriptors_may_run_out = true;
-#endif
 #else
 inline constexpr bool descriptors_may_run_out = true;
 #endif
