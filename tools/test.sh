@@ -152,7 +152,7 @@ if ! $quick; then
   stage "clang-tidy" run_tidy
   stage "sanitizer build" build asan
   stage "sanitizer suite" run_sanitizers
-  stage "fuzz, 30 s a target" tools/fuzz.sh 30
+  stage "fuzz, 10 s a target" tools/fuzz.sh 10
   if command -v nvcc >/dev/null; then
     stage "cuda build" build_cuda
     stage "libraries that cuda needs" check_needed_libraries

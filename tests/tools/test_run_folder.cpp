@@ -107,7 +107,7 @@ TEST_CASE("a run that learns inner rates writes them into its metrics and its re
 TEST_CASE("a run that cannot fit into memory is refused before any work, and writes nothing") {
   const test::TemporaryFolder folder;
   const std::string data = small_videos(folder), run = folder.file("run");
-  const auto refused = mcn_command({"train", "--data", data, "--out", run, "--preset", "ucf101", "--size", "4000",
+  const auto refused = mcn_command({"train", "--data", data, "--out", run, "--preset", "tiny", "--size", "4000",
                                     "--batch", "4", "--inner-steps", "3"});
   INFO(refused.err);
   CHECK(refused.exit_code == 4);
