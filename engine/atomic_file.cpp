@@ -32,8 +32,9 @@ std::optional<pid_t> writer_of(std::string_view name) {
   const std::string_view numbers = name.substr(found + mark.size());
   pid_t process = 0;
   unsigned number = 0;
-  const char* const end = numbers.data() + numbers.size();
-  const auto [dash, error] = std::from_chars(numbers.data(), end, process);
+  const char* const begin = numbers.data();
+  const char* const end = begin + numbers.size();
+  const auto [dash, error] = std::from_chars(begin, end, process);
   if (error != std::errc() || process <= 0 || dash == end || *dash != '-') return {};
   const auto [rest, failed] = std::from_chars(dash + 1, end, number);
   return failed == std::errc() && rest == end ? std::optional(process) : std::nullopt;
