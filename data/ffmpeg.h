@@ -78,7 +78,7 @@ inline void set_up() {
 /// Frees what avio_alloc_context() made, and its buffer.
 inline void free_io(AVIOContext* io) {
   if (io == nullptr) return;
-  av_freep(&io->buffer);
+  av_freep(static_cast<void*>(&io->buffer));
   avio_context_free(&io);
 }
 
