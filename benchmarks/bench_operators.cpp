@@ -160,7 +160,7 @@ int main(int argc, char** argv) {
     for (const auto& [name, rule] : {std::pair{"forward", Rule::forward}, std::pair{"vjp", Rule::vjp},
                                      std::pair{"jvp", Rule::jvp}, std::pair{"vjp_dot", Rule::vjp_dot}})
       benchmark::RegisterBenchmark((row.large.name() + "/" + name).c_str(),
-                                   [row, rule = rule](benchmark::State& state) { time_rule(state, row, rule); })
+                                   [row, timed = rule](benchmark::State& state) { time_rule(state, row, timed); })
           ->Unit(benchmark::kMillisecond)
           ->UseRealTime();
   benchmark::Initialize(&argc, argv);

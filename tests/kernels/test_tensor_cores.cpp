@@ -66,11 +66,10 @@ void compare_with_ref(Backend& backend, const Again& again) {
   const bool representable = GENERATE(true, false);
   // Two rounded factors of a product are each off by at most `rounding`, by 1 / sqrt(3) of it or less as an RMS, and
   // the two are independent: sqrt(2 / 3) = .82 at most over many products, where truncated factors would be off by more
-  // than
-  // 1. Of few products both may be at their worst. Sums of float32 add little.
-  const auto tolerance = [representable, rounding = rounding](std::size_t results) {
+  // than 1. Of few products both may be at their worst. Sums of float32 add little.
+  const auto tolerance = [representable, most = rounding](std::size_t results) {
     constexpr std::size_t few = 64;
-    return representable ? 2e-6 : (results < few ? 2 : 0.82) * rounding;
+    return representable ? 2e-6 : (results < few ? 2 : 0.82) * most;
   };
   INFO("precision " << static_cast<int>(precision) << ", representable " << representable);
   backend.set_precision(precision);
