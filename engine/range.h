@@ -6,8 +6,8 @@
 
 namespace mcn {
 
-/// From its construction to its destruction, on this thread; ranges nest. README, "Profiling", lists them. Cheap: some
-/// tens of nanoseconds while no profiler listens.
+/// From its construction to its destruction, on this thread; ranges nest. docs/profile.md lists them. Cheap: some tens
+/// of nanoseconds while no profiler listens.
 class Range {
  public:
   explicit Range(std::string_view name);

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs README's commands as a newcomer would, on a Debian that has nothing but git.
+# Runs README's two commands as a newcomer would, on a Debian that has only git.
 # tools/fresh.sh [--keep] SUITE [SCRIPT...]
 #   SUITE   a Debian release, such as bookworm or trixie
 #   SCRIPT  a command, quoted if it has options: 'tools/test.sh --quick'. Default: tools/demo.sh and tools/test.sh

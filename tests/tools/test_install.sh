@@ -21,6 +21,8 @@ echo "$text"
 cmp <("${mcn[@]}" completion bash) share/bash-completion/completions/mcn
 cmp <("${mcn[@]}" completion zsh) share/zsh/site-functions/_mcn
 [[ -s share/doc/mcn/README.md && -s share/doc/mcn/LICENSE ]]
+# README links to these by relative paths.
+[[ -s share/doc/mcn/docs/train.md && -s share/doc/mcn/docs/images/report_videos.png ]]
 # Manual pages come with help2man: all or none.
 if [[ -d share/man ]]; then
   for command in "" $("${mcn[@]}" --help | sed -n '/^Subcommands:/,$s/^  \([a-z]\+\) .*/-\1/p') -bench-step; do

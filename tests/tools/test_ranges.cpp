@@ -1,4 +1,4 @@
-// The ranges that a profiler sees of a training run: they nest as README says, on every thread.
+// The ranges that a profiler sees of a training run: they nest as docs/profile.md says, on every thread.
 #include <fmt/format.h>
 
 #include <algorithm>

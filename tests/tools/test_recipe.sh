@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Runs README's commands for UCF101: bash test_recipe.sh MCN README
-# Without a network: curl leaves a file for each address, unar what such a file unpacks to, of synthetic videos.
+# Runs the commands of docs/data.md for UCF101: bash test_recipe.sh MCN DATA_MD
+# Needs no network: a stand-in for curl creates a file for each address, and one for unar a folder of synthetic videos.
 set -euo pipefail
-mcn=$(realpath "$1") readme=$(realpath "$2")
+mcn=$(realpath "$1") page=$(realpath "$2")
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
 export HOME=$folder
 unset XDG_CACHE_HOME
 
-recipe=$(sed -n '/^UCF101, from download to training/,/^[^U ]/p' "$readme")
+recipe=$(sed -n '/^UCF101, from download to training/,/^[^U ]/p' "$page")
 commands=$(grep '^    ' <<<"$recipe")
 echo "$commands"
-# Whatever is neither this program nor in its list of packages, a newcomer does not have.
+# A newcomer has only this program and the packages that the page lists.
 packages=$(grep -oP 'sudo apt install \K[^`]+' <<<"$recipe")
 for program in $(sed 's/&&/\n/g' <<<"$commands" | awk '{print $1}' | sort -u); do
   [[ $program == build/mcn || " $packages " == *" $program "* ]] || { echo "no package for $program" >&2 && exit 1; }

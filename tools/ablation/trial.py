@@ -372,7 +372,7 @@ def main(arguments):
     options = parser.parse_args(arguments)
     options.base = options.base or ["--preset", "tiny"]
     if not os.access(options.mcn, os.X_OK):
-        parser.error(f"no command {options.mcn}: build it first, see README")
+        parser.error(f"no command {options.mcn}: build it first, see docs/install.md")
     if options.unseen and not options.data:
         parser.error("--unseen is for --data: the synthetic videos have unseen classes of their own")
     try:
