@@ -242,7 +242,7 @@ void log_optimizers(Log& log, const std::vector<shapes::ConvCase>& convs) {
           [=](Backend& k, const Views& v) { k.adamw_step({}, decay, reads(v), list(v, 1), list(v, 2), list(v, 3)); });
 }
 
-// One view of 8 videos at the sizes of paper.md, every clip of it blurred.
+// One view of 8 videos at the default sizes (docs/choices.md), every clip of it blurred.
 void log_augment(Log& log) {
   AugmentParams params;
   AugmentClip clip;

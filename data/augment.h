@@ -9,7 +9,7 @@
 
 namespace mcn {
 
-/// Defaults of paper.md. Sizes in pixels, the rest probabilities or ranges of factors.
+/// Defaults: docs/choices.md. Sizes in pixels, the rest probabilities or ranges of factors.
 struct AugmentConfig {
   int size = 112;  ///< of the square crop
   int resize_height = 128, resize_width = 171;

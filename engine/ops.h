@@ -45,7 +45,7 @@ OperatorPtr linear();
 /// x: N x C -> unit rows. Rows shorter than eps are divided by eps.
 OperatorPtr l2_normalize(double eps = 1e-12);
 /// a, b: N x C -> (N N) x (2 C): every pair's features, scale [a_i * b_j, (a_i - b_j)^2] (the feature combination
-/// module's input; our choice, see paper.md).
+/// module's input; our choice, see docs/choices.md).
 OperatorPtr pairing(double scale = 1);
 
 /// logits: N x C; labels: i64, N, in [0, C) (UsageError) -> mean loss, one element.

@@ -20,8 +20,8 @@
 
 namespace mcn {
 
-/// The rows of the claim's minimum ablation (paper.md). contrastive: InfoNCE alone; joint: both losses on all videos,
-/// no bilevel step; mcn: both stages.
+/// The rows of the claim's minimum ablation (docs/choices.md). contrastive: InfoNCE alone; joint: both losses on all
+/// videos, no bilevel step; mcn: both stages.
 enum class Method : std::uint8_t { contrastive, joint, mcn };
 
 /// Which parameters the inner steps move. Without the backbone or most of it ("almost no inner loop", Raghu et al.,

@@ -1,4 +1,4 @@
-// `mcn bench`: the very work of the peers' train_step.py and meta_step.py, timed; one JSON line.
+// `mcn bench`: times whole steps, the same work as benchmarks/peers/torch_gpu.py; prints one JSON line.
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -22,7 +22,7 @@ namespace mcn {
 namespace {
 
 struct BenchOptions {
-  DeviceOptions device{.threads = 2};  // as the peers
+  DeviceOptions device{.threads = 2};  // as in the tables of benchmarks/results
   std::int64_t batch = 4, frames = 16, size = 112;
   int runs = 4;
   std::int64_t way = 5, shot = 1;

@@ -26,7 +26,7 @@
 namespace mcn {
 namespace {
 
-// The work of decode.py: random clips of 16 frames two apart, at 128 x 171 pixels, the middle 112 x 112 normalised.
+// The work: random clips of 16 frames two apart, resized to 128 x 171 pixels, the middle 112 x 112 normalized.
 struct DecodeOptions {
   std::vector<std::string> videos;
   int threads = 1, clips = 60, max_open = 64;

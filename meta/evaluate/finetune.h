@@ -12,7 +12,7 @@
 
 namespace mcn {
 
-/// Defaults: the protocol of IIC (paper.md). Epochs end early where the rate has fallen below min_lr.
+/// Defaults: the protocol of IIC (docs/choices.md). Epochs end early where the rate has fallen below min_lr.
 struct FinetuneConfig {
   /// SGD .001, weight decay .0005; crops and flips, and no other augmentation.
   FinetuneConfig();
