@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# How much longer a training step takes on two cores while another process keeps one thread busy.
+# Measures how much longer a training step takes on two cores while another process keeps one thread busy.
 # benchmarks/neighbor.sh [MCN...]
-#   MCN  commands to compare, one row each; build/mcn if none is named. They take turns, three rounds each.
-# A scheduler that shares two cores fairly among three threads makes 1.5 the least; the bound of this project is 2.2.
+#   MCN  commands to compare, one row each; build/mcn by default. They take turns, three rounds each.
+# A scheduler that shares two cores fairly among three threads gives at least 1.5. The bound of this project is 2.2.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

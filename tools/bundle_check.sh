@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs a GPU bundle where there is no GPU, no network and nothing installed: tools/bundle_check.sh [BUNDLE]
+# Runs a GPU bundle without a GPU, without a network and without installed packages: tools/bundle_check.sh [BUNDLE]
 # In a minimal root of Debian 12 (tools/debian_root.sh; kept in build-bundle/root), the bundle must start, its tests on
-# cpu, ref and simt must pass, and every stage that needs a GPU must say so: exit status 4. Exit status: 0; 1 it did not;
-# 77 no such root can be made here.
+# cpu, ref and simt must pass, and every stage that needs a GPU must end with exit status 4. Exit status: 0; 1 a check
+# failed; 77 this machine cannot make such a root.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Builds everything with each of several compilers and runs the suite: tools/compilers.sh [--build-only] COMPILER...
-#   COMPILER      g++-13, clang++-19 and the like; its Debian package is installed if it is missing
+#   COMPILER      g++-13, clang++-19 and the like; installs its Debian package if it is missing
 #   --build-only  does not run the suite
-# Warnings are errors. Builds stay in build-compilers/COMPILER. Ends with a table, a row a compiler.
-# Exit status: 0 all built and passed; 1 one did not; 2 usage.
+# Warnings are errors. Builds stay in build-compilers/COMPILER. Ends with a table of one row for each compiler.
+# Exit status: 0 all built and passed; 1 a build or a suite failed; 2 usage.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

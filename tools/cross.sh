@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Builds the kernels for 64-bit ARM (Grace, Jetson) and runs their tests in an emulation: tools/cross.sh [--compile]
-#   --compile  the kernels alone, without tests
-# Needs Debian's cross compiler and qemu (tools/setup.sh --cross). Libraries for ARM go into build-aarch64/sysroot and
-# nowhere else: no package of this machine changes. Exit status: 0; 1 a step failed; 2 usage; 77 no network.
+#   --compile  builds the kernels only, without tests
+# Needs Debian's cross compiler and qemu (tools/setup.sh --cross). Libraries for ARM go into build-aarch64/sysroot only.
+# No package of this machine changes. Exit status: 0; 1 a step failed; 2 usage; 77 no network.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs a minimal Debian into a new folder: tools/debian_root.sh SUITE FOLDER [PACKAGE...]
 #   SUITE    a Debian release, such as bookworm or trixie
-#   PACKAGE  what it is to hold beside apt and what every Debian has
-# The mirror is one of this machine's apt sources. Exit status: 0; 2 usage; 77 such a root cannot be made here.
+#   PACKAGE  a package to install besides apt and the essential packages
+# The mirror is one of this machine's apt sources. Exit status: 0; 2 usage; 77 this machine cannot make such a root.
 set -euo pipefail
 
 (($# >= 2)) || { echo "usage: tools/debian_root.sh SUITE FOLDER [PACKAGE...]" >&2 && exit 2; }

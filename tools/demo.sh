@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# A small trial in one command: builds mcn, writes videos of figures that perform actions, trains on them without labels
-# by the contrastive branch alone and by MCN, and says what both learned of the actions. tools/demo.sh
-# Everything goes to demo/, the output of every step to demo/log; a second run uses the same videos again.
+# A small experiment in one command: tools/demo.sh. Builds mcn, writes videos of figures that perform actions, trains on
+# them without labels by the contrastive branch alone and by MCN, and measures how well both networks tell the actions.
+# All files go to demo/. The output of every step goes to demo/log. A second run uses the same videos again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

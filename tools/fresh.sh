@@ -3,10 +3,10 @@
 # tools/fresh.sh [--keep] SUITE [SCRIPT...]
 #   SUITE   a Debian release, such as bookworm or trixie
 #   SCRIPT  a command, quoted if it has options: 'tools/test.sh --quick'. Default: tools/demo.sh and tools/test.sh
-#   --keep  leaves the root folder, and says where it is
+#   --keep  keeps the root folder, and prints its path
 # Installs the release into a new root folder (tools/debian_root.sh), clones the current commit into it, and runs each
-# script there, as root. Prints how long each step took.
-# Exit status: 0 all scripts passed; 1 one failed; 2 usage; 77 nothing was run: no such root can be made here.
+# script there as root. Prints how long each step took.
+# Exit status: 0 all scripts passed; 1 a script failed; 2 usage; 77 this machine cannot make such a root, nothing ran.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Builds the fuzz targets and runs them, two side by side: tools/fuzz.sh [SECONDS [TARGET...]]
-#   SECONDS  for each target, 30 unless it is said
+# Builds the fuzz targets and runs them, two at a time: tools/fuzz.sh [SECONDS [TARGET...]]
+#   SECONDS  seconds for each target, 30 by default
 #   TARGET   video, index, splits, csv, lists, shards, safetensors, tensors, torch, checkpoint, metrics or config;
-#            all unless it is said
-# What they learn stays in build-fuzz/corpus. An input that shows a fault is left in build-fuzz/reproducers, and its path
-# is printed; build-fuzz/fuzz_TARGET FILE shows the fault again. Exit status 0 only if nothing was found.
+#            all by default
+# Collected inputs stay in build-fuzz/corpus. An input that causes a fault goes to build-fuzz/reproducers. Its path is
+# printed. build-fuzz/fuzz_TARGET FILE repeats the fault. Exit status 0 only if no fault was found.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# A folder that runs on a GPU machine with nothing but a driver: tools/gpu_bundle.sh [--arch LIST] [--check] [OUT]
+# Makes a folder that runs on a GPU machine with only a driver: tools/gpu_bundle.sh [--arch LIST] [--check] [OUT]
 #   --arch LIST  CMake's list of architectures, or native (default: code for sm_80, sm_90 and sm_100, PTX for later ones)
-#   --check      also run it in a minimal root without a GPU and a network (tools/bundle_check.sh)
-# Needs nvcc, no GPU. OUT (default build-bundle/bundle) gets the command, tests, benchmarks, their libraries and
-# gpu_run.sh, which runs them; OUT.tar.xz is the same. Both are at most 60 MiB.
+#   --check      also runs the folder in a minimal root without a GPU and a network (tools/bundle_check.sh)
+# Needs nvcc, but no GPU. OUT (default build-bundle/bundle) gets the command, tests, benchmarks, their libraries, and
+# gpu_run.sh, which runs them. OUT.tar.xz has the same content. Both are at most 60 MiB.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Everything that only a GPU can check, in one command: tools/gpu_check.sh [STAGE...]
-# Builds a bundle for the GPU of this machine (tools/gpu_bundle.sh) and runs it (tools/gpu_run.sh, whose stages are
-# host, a, b, c and d) until nothing is left to run. Figures go to benchmarks/results/gpu-NAME.json. Exit status: 0; 1 a
+# Runs all checks that need a GPU, in one command: tools/gpu_check.sh [STAGE...]
+# Builds a bundle for the GPU of this machine (tools/gpu_bundle.sh), and runs it (tools/gpu_run.sh, whose stages are
+# host, a, b, c and d) until all tasks have run. Figures go to benchmarks/results/gpu-NAME.json. Exit status: 0; 1 a
 # check failed; 2 usage; 4 no usable GPU.
 set -euo pipefail
 cd "$(dirname "$0")/.."

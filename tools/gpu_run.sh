@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Runs a bundle of tools/gpu_bundle.sh: gpu_run.sh [--out DIR] [--minutes N] [STAGE...]
 #   host  the tests on cpu, ref and simt, which need no GPU
-#   a     the device and what it reaches at most, the tests on cuda, memcheck
-#   b     kernels at batch 32 beside cuDNN and cuBLAS
-#   c     whole steps at batch 32 beside PyTorch
+#   a     the device and its peak rates, the tests on cuda, memcheck
+#   b     kernels at batch 32, compared with cuDNN and cuBLAS
+#   c     whole steps at batch 32, compared with PyTorch
 #   d     counters of six kernels, racecheck and synccheck, the same bits, CUDA graphs, a short training
-# Without a STAGE all, host last where there is a GPU. Each task has a time limit and a line in DIR/results.jsonl (DIR:
-# $OUT, or out); what is there already is not run again, so a call that ran out of its minutes (9) goes on with the next.
-# Exit status: 0 all has passed; 1 a check failed; 2 usage; 3 the time was up; 4 no usable GPU.
+# Without STAGE it runs all stages, host last on a machine with a GPU. Each task has a time limit and a line in
+# DIR/results.jsonl (DIR: $OUT, or out). A call ends after N minutes (9). The next call skips the finished tasks.
+# Exit status: 0 all tasks passed; 1 a check failed; 2 usage; 3 the time was over; 4 no usable GPU.
 set -uo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the release build on emulated processors of x86-64-v2 and x86-64-v3: tools/levels.sh
-# An instruction that such a processor lacks, anywhere in the program, ends it there. Needs qemu (tools/setup.sh --cross).
+# If the program uses an instruction that such a processor lacks, it ends. Needs qemu (tools/setup.sh --cross).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

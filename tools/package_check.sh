@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Installs mcn's Debian package with apt into a root folder of Debian or Ubuntu, and tries there what a user would first.
+# Installs mcn's Debian package with apt into a root folder of Debian or Ubuntu, and runs a user's first commands there.
 # tools/package_check.sh ROOT [PACKAGE.deb]
 #   ROOT     a root folder (tools/fresh.sh makes one), or / for this machine; needs root's rights
-#   PACKAGE  by default the one built here, into build-package; build it on ROOT's release:
+#   PACKAGE  by default, the script builds one into build-package; build it on ROOT's release:
 #              cmake --preset package && cmake --build --preset package --target package
 set -euo pipefail
 cd "$(dirname "$0")/.."

