@@ -79,7 +79,7 @@ step "MCN, 1,000 iterations" train mcn
 step "report" build/mcn report demo/contrastive demo/mcn --out demo/report.html
 
 echo
-echo "Linear probe, percent of test videos whose action is told (95% interval), chance 12.5%:"
+echo "Linear probe, accuracy on test videos (95% interval), chance 12.5%:"
 row "random weights" random
 row "contrastive alone" contrastive
 row "MCN" mcn
@@ -92,6 +92,6 @@ awk -v mcn="$(figure mcn value)" -v low="$(figure mcn low)" -v high="$(figure mc
   else printf "MCN did not learn: its interval reaches that of random weights"
   if (low > other_high) print ", and above the contrastive branch alone."
   else if (high < other_low) print ", and below the contrastive branch alone."
-  else print "; one seed does not tell it from the contrastive branch alone."
+  else print "; one seed does not separate it from the contrastive branch alone."
 }'
 echo "Curves of both: demo/report.html"
