@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <tuple>
 
 #include "engine/operator.h"
 
@@ -20,6 +21,7 @@ struct BatchStatistics {
   std::int64_t count = 0;  ///< values a channel
   double eps = 1e-5;
   [[nodiscard]] std::vector<double> unbiased_variance() const;
+  static auto members(auto& self) { return std::tie(self.mean, self.rstd, self.count, self.eps); }
 };
 /// x: any rank, C last; gamma, beta: C; residual (optional): like x. Batch statistics; ReLU if params.relu.
 /// statistics, if not null, is filled by forward.
@@ -57,6 +59,7 @@ OperatorPtr bce_with_logits(const Tensor& targets, double pos_weight = 1);
 /// absent: in-batch negatives only.
 struct InfoNceBank {
   Tensor features, bank_ids, ids;
+  static auto members(auto& self) { return std::tie(self.features, self.bank_ids, self.ids); }
 };
 /// anchor, key: N x C, row i of each from one video -> mean loss, one element (kernels/loss.h).
 OperatorPtr info_nce(double temperature, const InfoNceBank& bank = {});

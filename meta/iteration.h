@@ -2,9 +2,10 @@
 // the device call by call, or replayed as one CUDA graph.
 #pragma once
 
-#include <memory>
 #include <optional>
+#include <tuple>
 
+#include "engine/replay.h"
 #include "meta/curvature.h"
 #include "meta/maml.h"
 #include "meta/objective.h"
@@ -15,23 +16,22 @@ namespace mcn {
 struct IterationInputs {
   std::optional<ClipSet> support;
   ClipSet query;
+  static auto members(auto& self) { return std::tie(self.support, self.query); }
 };
 
 struct IterationOutputs {
   PendingMetaGradient meta;
   ObjectiveParts support, query;                 ///< of the first pass over S, and of the pass over Q
   std::vector<ops::BatchStatistics> statistics;  ///< of the first pass: what running statistics learn from
+  static auto members(auto& self) { return std::tie(self.meta, self.support, self.query, self.statistics); }
 };
 
 class Iteration {
  public:
   /// The model must outlive it.
   Iteration(const McnModel& model, Backend& backend, MamlConfig maml, const ObjectiveConfig& objective, bool use_graph);
-  ~Iteration();
 
-  /// Starts the work; reads nothing. With a graph: the first iteration with inputs of some shape runs call by call, the
-  /// second is captured, and every later one replays it. That starts again where shapes change or where theta's tensors
-  /// are others: they are to be updated in place.
+  /// Starts the work; reads nothing. With a graph, as engine/replay.h says: theta's tensors are to be updated in place.
   /// The result is valid until the next call. UsageError, with use_graph, on a device that has no graphs, and where the
   /// derivatives by the inner rates are wanted: a capture cannot read them.
   const IterationOutputs& start(const Tensors& theta, const IterationInputs& inputs);
@@ -50,20 +50,14 @@ class Iteration {
   [[nodiscard]] MetaGradient finish(const Tensors& theta, const IterationInputs& inputs) const;
 
  private:
-  struct Captured;
   [[nodiscard]] LossFunction loss_on(const ClipSet& set, const NormPass& norm = {},
                                      ObjectiveParts* parts = nullptr) const;
   [[nodiscard]] IterationOutputs record(const Tensors& theta, const IterationInputs& inputs) const;
 
   const McnModel& model_;
-  Backend& backend_;
   MamlConfig maml_;
   ObjectiveConfig objective_;
-  bool use_graph_;
-  IterationOutputs outputs_;
-  std::vector<Shape> shapes_;       // of the inputs that outputs_ belong to
-  std::vector<const void*> theta_;  // where theta's tensors lay
-  std::unique_ptr<Captured> captured_;
+  Replay<IterationInputs, IterationOutputs> replay_;
 };
 
 }  // namespace mcn

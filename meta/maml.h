@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <span>
+#include <tuple>
 #include <vector>
 
 #include "engine/tape.h"
@@ -86,6 +87,10 @@ struct PendingMetaGradient {
   Tensors gradient, query_gradient, query_pulled_back;
   std::vector<std::vector<double>> inner_lr_derivatives;  ///< these have been read, if they are wanted
   std::size_t tape_bytes = 0;
+  static auto members(auto& self) {
+    return std::tie(self.support_losses, self.query_loss, self.gradient, self.query_gradient, self.query_pulled_back,
+                    self.inner_lr_derivatives, self.tape_bytes);
+  }
 };
 
 /// `first_support`, if given, records the support loss of the very first pass in place of `support` (its batch

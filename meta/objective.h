@@ -1,6 +1,8 @@
 // The objective of one set of videos: contrastive branch + lambda * meta branch, L = L_con + lambda L_meta.
 #pragma once
 
+#include <tuple>
+
 #include "models/mcn_model.h"
 
 namespace mcn {
@@ -15,6 +17,7 @@ struct ClipSet {
   Tensor clips;           ///< 2N D H W 3: view a of every video, then view b of every video
   ops::InfoNceBank bank;  ///< negatives from past iterations; absent: in-batch negatives only
   Tensor same;            ///< N * N: 1 where pair (i, j) shows one video (i = j), else 0; as same_video() makes it
+  static auto members(auto& self) { return std::tie(self.clips, self.bank, self.same); }
 };
 
 /// The labels of all pairs of N videos' views.
@@ -25,6 +28,7 @@ struct ObjectiveParts {
   Tensor contrastive, meta;  ///< one element each; meta is absent where lambda is 0
   Tensor z;                  ///< 2N x feature_size, rows in the order of the clips
   Tensor logits;             ///< of the pairs, as McnModel::meta_logits; absent where lambda is 0
+  static auto members(auto& self) { return std::tie(self.contrastive, self.meta, self.z, self.logits); }
 };
 
 /// L_con is InfoNCE both ways (a against b and b against a), averaged. L_meta is the binary cross-entropy of every pair

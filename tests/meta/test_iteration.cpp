@@ -33,4 +33,43 @@ TEST_CASE("a graph is not replayed for parameters that lie elsewhere than those 
   CHECK(loss(graph, first) == of_first);
 }
 
+// Through a graph and back: a tensor that a capture does not hold keeps the first call's values.
+template <typename T>
+void check_that_replays_follow(Backend& backend, const std::function<T()>& make) {
+  double value = 0;
+  const auto filled = [&] {
+    T all = make();
+    for_each_tensor(all, [&](Tensor& t) { t = Tensor::full(backend, DType::f32, {2}, ++value); });
+    return all;
+  };
+  const auto values = [](const T& all) {
+    std::vector<double> found;
+    for_each_tensor(all, [&](const Tensor& t) { found.push_back(t.to_doubles().front()); });
+    return found;
+  };
+  Replay<T, T> replay(backend, true);
+  for (int i = 0; i < 4; ++i) {
+    const T given = filled();
+    const std::vector<double> expected = values(given);
+    CHECK(values(replay.run({}, given, [](const T& inputs) {
+            T copies = inputs;
+            for_each_tensor(copies, [](Tensor& t) { t = t.clone(); });
+            return copies;
+          })) == expected);
+  }
+}
+
+TEST_CASE("a graph reads every tensor of an iteration's inputs and writes every tensor of its outputs") {
+  Backend& backend = open_device("simt");
+  check_that_replays_follow<IterationInputs>(backend, [] { return IterationInputs{ClipSet{}, {}}; });
+  check_that_replays_follow<IterationOutputs>(backend, [] {
+    IterationOutputs outputs;
+    for (Tensors* list : {&outputs.meta.support_losses, &outputs.meta.gradient, &outputs.meta.query_gradient,
+                          &outputs.meta.query_pulled_back})
+      list->resize(2);
+    outputs.statistics.resize(2);
+    return outputs;
+  });
+}
+
 }  // namespace mcn
