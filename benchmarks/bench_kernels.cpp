@@ -121,13 +121,19 @@ void add_conv(const std::string& network, const ConvCase& c) {
   const Conv3dParams p = c.params;
   add(
       "fprop", [](const ConvCase& k) { return k.y(); },
-      [p](Backend& k, const Buffers& b) { k.conv3d_fprop(p, *b[0], *b[1], *b[3], Mode::overwrite); });
+      [p](Backend& k, const Buffers& b) {
+        k.run(kernel::Conv3dFprop{.params = p, .products = std::array{ConvProduct{*b[0], *b[1]}}, .y = *b[3]});
+      });
   add(
       "dgrad", [](const ConvCase& k) { return k.x; },
-      [p](Backend& k, const Buffers& b) { k.conv3d_dgrad(p, *b[2], *b[1], *b[3], Mode::overwrite); });
+      [p](Backend& k, const Buffers& b) {
+        k.run(kernel::Conv3dDgrad{.params = p, .products = std::array{ConvProduct{*b[2], *b[1]}}, .x_bar = *b[3]});
+      });
   add(
       "wgrad", [](const ConvCase& k) { return k.w; },
-      [p](Backend& k, const Buffers& b) { k.conv3d_wgrad(p, *b[0], *b[2], *b[3], Mode::overwrite); });
+      [p](Backend& k, const Buffers& b) {
+        k.run(kernel::Conv3dWgrad{.params = p, .products = std::array{ConvProduct{*b[0], *b[2]}}, .w_bar = *b[3]});
+      });
 }
 
 void add_norm(const std::string& network, const NormCase& c) {
@@ -172,18 +178,39 @@ void add_norm(const std::string& network, const NormCase& c) {
   const auto saved = [](const Buffers& b) { return BatchNormSaved{*b[x], *b[gamma], *b[mean], *b[rstd], *b[y]}; };
   const auto either = [has_residual](const Buffers& b, std::size_t i) { return has_residual ? View(*b[i]) : View{}; };
   add("batch_norm_forward", 3 + extra, [=](Backend& k, const Buffers& b) {
-    k.batch_norm_forward(p, *b[x], *b[gamma], *b[beta], either(b, residual), *b[out], *b[mean], *b[rstd]);
+    k.run(kernel::BatchNormForward{.params = p,
+                                   .x = *b[x],
+                                   .gamma = *b[gamma],
+                                   .beta = *b[beta],
+                                   .residual = either(b, residual),
+                                   .y = *b[out],
+                                   .mean = *b[mean],
+                                   .rstd = *b[rstd]});
   });
   add("batch_norm_vjp", 5 + 2 * mask + extra, [=](Backend& k, const Buffers& b) {
-    k.batch_norm_vjp(p, saved(b), *b[y_bar], {*b[out], *b[gamma_bar], *b[beta_bar], either(b, residual_bar)});
+    k.run(kernel::BatchNormVjp{.params = p,
+                               .saved = saved(b),
+                               .y_bar = *b[y_bar],
+                               .bars = {*b[out], *b[gamma_bar], *b[beta_bar], either(b, residual_bar)}});
   });
   add("batch_norm_jvp", 5 + mask + extra, [=](Backend& k, const Buffers& b) {
-    k.batch_norm_jvp(p, saved(b), *b[x_dot], *b[gamma], *b[beta], either(b, residual), *b[out], *b[mean_dot],
-                     *b[rstd_dot]);
+    k.run(kernel::BatchNormJvp{.params = p,
+                               .saved = saved(b),
+                               .x_dot = *b[x_dot],
+                               .gamma_dot = *b[gamma],
+                               .beta_dot = *b[beta],
+                               .residual_dot = either(b, residual),
+                               .y_dot = *b[out],
+                               .mean_dot = *b[mean_dot],
+                               .rstd_dot = *b[rstd_dot]});
   });
   add("batch_norm_vjp_dot", 9 + 2 * mask + extra, [=](Backend& k, const Buffers& b) {
-    k.batch_norm_vjp_dot(p, saved(b), {*b[x_dot], *b[gamma], *b[mean_dot], *b[rstd_dot]}, *b[y_bar], *b[y_bar_dot],
-                         {*b[out], *b[gamma_bar], *b[beta_bar], either(b, residual_bar)});
+    k.run(kernel::BatchNormVjpDot{.params = p,
+                                  .saved = saved(b),
+                                  .saved_dot = {*b[x_dot], *b[gamma], *b[mean_dot], *b[rstd_dot]},
+                                  .y_bar = *b[y_bar],
+                                  .y_bar_dot = *b[y_bar_dot],
+                                  .dots = {*b[out], *b[gamma_bar], *b[beta_bar], either(b, residual_bar)}});
   });
 }
 

@@ -6,8 +6,9 @@
 
 #include <cstdio>
 #include <exception>
-#include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -20,239 +21,323 @@ namespace {
 using namespace simt_device;  // NOLINT(google-build-using-namespace)
 using Json = nlohmann::ordered_json;
 
-struct Operand {
-  Shape shape;
-  DType dtype;
-};
-using Views = std::vector<View>;
-
-/// Runs calls of the backend and notes what each has launched.
+/// Runs kernels and notes what each has launched.
 class Log {
  public:
   /// How float32 products are formed from now on, and the type of the operands; both are part of a call's label.
   void set(Precision precision, DType dtype) {
     constexpr const char* names[] = {"fp32", "tf32", "bf16"};
-    backend_.set_precision(precision);
+    precision_ = precision;
     dtype_ = dtype;
     number_ = dtype == DType::f64 ? "fp64" : names[static_cast<std::size_t>(precision)];
   }
-  [[nodiscard]] Operand of(const Shape& shape) const { return {shape, dtype_}; }
+  [[nodiscard]] Precision precision() const { return precision_; }
 
-  /// call: the backend's function; main: the kernel that does its `flops` (empty where memory is what it costs). Every
-  /// operand counts once as memory traffic, whether it is read or written.
-  void run(const std::string& call, const std::string& label, const std::string& main, double flops,
-           const std::vector<Operand>& operands, const std::function<void(Backend&, const Views&)>& f) {
-    Views views;
-    std::vector<std::size_t> sizes;
+  /// Memory for the next call.
+  View of(const Shape& shape, DType dtype) {
+    const std::size_t bytes = static_cast<std::size_t>(shape.numel()) * size_of(dtype);
+    operands_.push_back({{backend_.allocate(bytes), dtype, shape}, bytes});
+    return operands_.back().view;
+  }
+  View of(const Shape& shape) { return of(shape, dtype_); }
+  std::vector<View> of_all(const std::vector<Shape>& list) {
+    std::vector<View> views;
+    for (const Shape& shape : list) views.push_back(of(shape));
+    return views;
+  }
+
+  /// What a call is about: its label, the kernel that does its `flops` (empty where memory is what it costs), and the
+  /// bytes that it moves, if these are not all of its operands'.
+  struct Case {
+    std::string label, main;
+    double flops = 0;
+    std::optional<std::size_t> bytes;
+  };
+  /// All operands must be of(). Each counts once as memory traffic, whether it is read or written.
+  template <typename K>
+  void run(const K& kernel, const Case& of_call = {}) {
     std::size_t bytes = 0;
-    for (const Operand& operand : operands) {
-      sizes.push_back(static_cast<std::size_t>(operand.shape.numel()) * size_of(operand.dtype));
-      bytes += sizes.back();
-      views.push_back({backend_.allocate(sizes.back()), operand.dtype, operand.shape});
-    }
+    for_each_view(kernel, [&](const ConstView& v) {
+      if (v) bytes += static_cast<std::size_t>(v.numel()) * size_of(v.dtype);
+    });
     simt::launches();
-    f(backend_, views);
-    Json entry{{"call", call},   {"case", label},  {"number", number_},        {"main", main},
-               {"flops", flops}, {"bytes", bytes}, {"launches", Json::array()}};
+    backend_.run(kernel);
+    Json entry{{"call", K::name},          {"case", of_call.label},  {"number", number_},
+               {"main", of_call.main},     {"flops", of_call.flops}, {"bytes", of_call.bytes.value_or(bytes)},
+               {"launches", Json::array()}};
     for (const simt::LaunchRecord& launch : simt::launches())
       entry["launches"].push_back({{"kernel", launch.kernel},
                                    {"grid", {launch.grid.x, launch.grid.y, launch.grid.z}},
                                    {"block", {launch.block.x, launch.block.y, launch.block.z}},
                                    {"shared_bytes", launch.shared_bytes}});
     calls_.push_back(std::move(entry));
-    for (std::size_t i = 0; i < views.size(); ++i) backend_.release(views[i].data, sizes[i]);
-  }
-  /// A call that memory is the cost of.
-  void run(const std::string& call, const std::vector<Operand>& operands,
-           const std::function<void(Backend&, const Views&)>& f) {
-    run(call, "", "", 0, operands, f);
+    run_.insert(K::name);
+    for (const Operand& operand : operands_) backend_.release(operand.view.data, operand.bytes);
+    operands_.clear();
   }
 
-  [[nodiscard]] const Json& calls() const { return calls_; }
+  /// All calls. UsageError if a kernel of the list has not been run.
+  [[nodiscard]] const Json& calls() const {
+    for_each_kernel([&]<typename K>() {
+      if (!run_.contains(K::name)) fail("launch_table", "kernel {} has no case", K::name);
+    });
+    return calls_;
+  }
 
  private:
+  struct Operand {
+    View view;
+    std::size_t bytes;
+  };
   CudaBackend backend_{"simt"};
+  std::vector<Operand> operands_;
+  Precision precision_ = Precision::fp32;
   DType dtype_ = DType::f32;
   std::string number_;
   Json calls_ = Json::array();
+  std::set<std::string_view> run_;
 };
 
 void log_conv(Log& log, const std::string& network, const shapes::ConvCase& c) {
   const std::string label = network + "/" + c.name;
-  const Operand x = log.of(c.x), w = log.of(c.w), y = log.of(c.y());
-  const Conv3dParams p = c.params;
-  log.run("conv3d_fprop", label, "fprop_kernel", c.flops(), {x, w, y},
-          [p](Backend& k, const Views& v) { k.conv3d_fprop(p, v[0], v[1], v[2], Mode::overwrite); });
-  log.run("conv3d_dgrad", label, "dgrad_kernel", c.flops(), {y, w, x},
-          [p](Backend& k, const Views& v) { k.conv3d_dgrad(p, v[0], v[1], v[2], Mode::overwrite); });
-  log.run("conv3d_wgrad", label, "wgrad_kernel", c.flops(), {x, y, w},
-          [p](Backend& k, const Views& v) { k.conv3d_wgrad(p, v[0], v[1], v[2], Mode::overwrite); });
+  Conv3dParams params = c.params;
+  params.precision = log.precision();
+  const auto product = [&](const Shape& a, const Shape& b) { return std::array{ConvProduct{log.of(a), log.of(b)}}; };
+  log.run(kernel::Conv3dFprop{.params = params, .products = product(c.x, c.w), .y = log.of(c.y())},
+          {label, "fprop_kernel", c.flops(), {}});
+  log.run(kernel::Conv3dDgrad{.params = params, .products = product(c.y(), c.w), .x_bar = log.of(c.x)},
+          {label, "dgrad_kernel", c.flops(), {}});
+  log.run(kernel::Conv3dWgrad{.params = params, .products = product(c.x, c.y()), .w_bar = log.of(c.w)},
+          {label, "wgrad_kernel", c.flops(), {}});
 }
 
 void log_norm(Log& log, const std::string& network, const shapes::NormCase& c) {
-  const std::string label = network + "/" + c.name;
-  const Operand a = log.of({c.rows, c.channels}), s = log.of({c.channels});
-  const BatchNormParams p{.eps = 1e-5, .relu = c.relu, .batch_statistics = true};
-  // An operand that the case has not is absent, and has no bytes.
-  const auto either = [](bool there, const Operand& o) { return there ? o : Operand{{0}, o.dtype}; };
-  const Operand mask = either(c.relu, a), residual = either(c.residual, a);
-  log.run("batch_norm_forward", label, "", 0, {a, s, s, residual, a, s, s},
-          [p](Backend& k, const Views& v) { k.batch_norm_forward(p, v[0], v[1], v[2], v[3], v[4], v[5], v[6]); });
-  const auto saved = [](const Views& v) { return BatchNormSaved{v[0], v[1], v[2], v[3], v[4]}; };
-  log.run("batch_norm_vjp", label, "", 0, {a, s, s, s, mask, a, a, s, s, residual}, [=](Backend& k, const Views& v) {
-    k.batch_norm_vjp(p, saved(v), v[5], {v[6], v[7], v[8], v[9]});
-  });
-  log.run(
-      "batch_norm_jvp", label, "", 0, {a, s, s, s, mask, a, s, s, residual, a, s, s},
-      [=](Backend& k, const Views& v) { k.batch_norm_jvp(p, saved(v), v[5], v[6], v[7], v[8], v[9], v[10], v[11]); });
-  log.run("batch_norm_vjp_dot", label, "", 0, {a, s, s, s, mask, a, s, s, s, a, a, a, s, s, residual},
-          [=](Backend& k, const Views& v) {
-            k.batch_norm_vjp_dot(p, saved(v), {v[5], v[6], v[7], v[8]}, v[9], v[10], {v[11], v[12], v[13], v[14]});
-          });
+  const Log::Case label{network + "/" + c.name, "", 0, {}};
+  const BatchNormParams params{.eps = 1e-5, .relu = c.relu, .batch_statistics = true};
+  const auto all = [&] { return log.of({c.rows, c.channels}); };
+  const auto channel = [&] { return log.of({c.channels}); };
+  const auto residual = [&] { return c.residual ? all() : View{}; };
+  const auto saved = [&] {
+    return BatchNormSaved{
+        .x = all(), .gamma = channel(), .mean = channel(), .rstd = channel(), .y = c.relu ? all() : View{}};
+  };
+  const auto gradients = [&] {
+    return BatchNormGradients{.x = all(), .gamma = channel(), .beta = channel(), .residual = residual()};
+  };
+  log.run(kernel::BatchNormForward{.params = params,
+                                   .x = all(),
+                                   .gamma = channel(),
+                                   .beta = channel(),
+                                   .residual = residual(),
+                                   .y = all(),
+                                   .mean = channel(),
+                                   .rstd = channel()},
+          label);
+  log.run(kernel::BatchNormVjp{.params = params, .saved = saved(), .y_bar = all(), .bars = gradients()}, label);
+  log.run(kernel::BatchNormJvp{.params = params,
+                               .saved = saved(),
+                               .x_dot = all(),
+                               .gamma_dot = channel(),
+                               .beta_dot = channel(),
+                               .residual_dot = residual(),
+                               .y_dot = all(),
+                               .mean_dot = channel(),
+                               .rstd_dot = channel()},
+          label);
+  log.run(kernel::BatchNormVjpDot{.params = params,
+                                  .saved = saved(),
+                                  .saved_dot = {.x = all(), .gamma = channel(), .mean = channel(), .rstd = channel()},
+                                  .y_bar = all(),
+                                  .y_bar_dot = all(),
+                                  .dots = gradients()},
+          label);
 }
 
 void log_gemm(Log& log, const shapes::GemmCase& c) {
-  log.run("gemm", c.name, "gemm_kernel", c.flops(), {log.of(c.a()), log.of(c.b()), log.of(c.c())},
-          [c](Backend& k, const Views& v) { k.gemm(c.transpose_a, c.transpose_b, v[0], v[1], v[2], Mode::overwrite); });
+  log.run(kernel::Gemm{.transpose_a = c.transpose_a,
+                       .transpose_b = c.transpose_b,
+                       .a = log.of(c.a()),
+                       .b = log.of(c.b()),
+                       .c = log.of(c.c())},
+          {c.name, "gemm_kernel", c.flops(), {}});
 }
 
 // On an activation of layer 1.
 void log_elementwise(Log& log, const Shape& shape) {
-  const Operand a = log.of(shape), channels = log.of({shape.back()});
-  log.run("fill", {a}, [](Backend& k, const Views& v) { k.fill(1, v[0]); });
-  log.run("scale", {a, a}, [](Backend& k, const Views& v) { k.scale(2, v[0], v[1]); });
-  log.run("axpy", {a, a}, [](Backend& k, const Views& v) { k.axpy(2, v[0], v[1]); });
-  log.run("add", {a, a, a}, [](Backend& k, const Views& v) { k.add(v[0], v[1], v[2]); });
-  log.run("relu", {a, a}, [](Backend& k, const Views& v) { k.relu(v[0], v[1]); });
-  log.run("relu_mask", {a, a, a}, [](Backend& k, const Views& v) { k.relu_mask(v[0], v[1], v[2]); });
-  log.run("dot", {a, a}, [](Backend& k, const Views& v) { k.dot(v[0], v[1]); });
-  log.run("all_finite", {a}, [](Backend& k, const Views& v) { k.all_finite(v[0]); });
-  log.run("add_bias", {channels, a}, [](Backend& k, const Views& v) { k.add_bias(v[0], v[1]); });
-  log.run("sum_rows", {a, channels}, [](Backend& k, const Views& v) { k.sum_rows(v[0], v[1], Mode::overwrite); });
+  const auto all = [&] { return log.of(shape); };
+  const auto channels = [&] { return log.of({shape.back()}); };
+  log.run(kernel::Fill{.value = 1, .y = all()});
+  log.run(kernel::Scale{.alpha = 2, .x = all(), .y = all()});
+  log.run(kernel::Add{.a = all(), .b = all(), .y = all()});
+  log.run(kernel::Relu{.x = all(), .y = all()});
+  log.run(kernel::ReluMask{.y = all(), .g = all(), .out = all()});
+  const ConstView a = all();
+  const ConstView b = all();
+  log.run(kernel::Dot{.a = {&a, 1}, .b = {&b, 1}});
+  const ConstView x = all();
+  log.run(kernel::AllFinite{.x = {&x, 1}});
+  const ConstView from = all();
+  const View to = all();
+  log.run(kernel::Axpy{.alpha = 2, .x = {&from, 1}, .y = {&to, 1}});
+  log.run(kernel::AddBias{.bias = channels(), .y = all()});
+  log.run(kernel::SumRows{.x = all(), .out = channels()});
 }
 
 void log_pools(Log& log, const Shape& shape) {
   const PoolParams window{{2, 2, 2}, {2, 2, 2}, {0, 0, 0}};
   const Shape half{shape.n(), shape.d() / 2, shape.h() / 2, shape.w() / 2, shape.c()};
-  const Operand x = log.of(shape), y = log.of(half), index{half, DType::i32};
-  log.run("max_pool", {x, y, index}, [=](Backend& k, const Views& v) { k.max_pool(window, v[0], v[1], v[2]); });
-  log.run("max_pool_gather", {x, index, y}, [](Backend& k, const Views& v) { k.max_pool_gather(v[0], v[1], v[2]); });
-  log.run("max_pool_scatter", {y, index, x}, [](Backend& k, const Views& v) { k.max_pool_scatter(v[0], v[1], v[2]); });
-  log.run("avg_pool", {x, y}, [=](Backend& k, const Views& v) { k.avg_pool(window, v[0], v[1]); });
-  log.run("avg_pool_adjoint", {y, x}, [=](Backend& k, const Views& v) { k.avg_pool_adjoint(window, v[0], v[1]); });
-  const PoolParams whole{{2, 7, 7}, {1, 1, 1}, {0, 0, 0}};
-  log.run("avg_pool", {log.of({32, 2, 7, 7, 512}), log.of({32, 1, 1, 1, 512})},
-          [=](Backend& k, const Views& v) { k.avg_pool(whole, v[0], v[1]); });
+  const auto x = [&] { return log.of(shape); };
+  const auto y = [&] { return log.of(half); };
+  const auto index = [&] { return log.of(half, DType::i32); };
+  log.run(kernel::MaxPool{.params = window, .x = x(), .y = y(), .index = index()});
+  log.run(kernel::MaxPoolGather{.x_dot = x(), .index = index(), .y_dot = y()});
+  log.run(kernel::MaxPoolScatter{.y_bar = y(), .index = index(), .x_bar = x()});
+  log.run(kernel::AvgPool{.params = window, .x = x(), .y = y()});
+  log.run(kernel::AvgPoolAdjoint{.params = window, .y_bar = y(), .x_bar = x()});
+  log.run(kernel::AvgPool{
+      .params = {{2, 7, 7}, {1, 1, 1}, {0, 0, 0}}, .x = log.of({32, 2, 7, 7, 512}), .y = log.of({32, 1, 1, 1, 512})});
 }
 
-void log_losses(Log& log) {
-  constexpr std::int64_t n = 256, classes = 400, pairs = 1024, anchors = 64, bank = 2048, features = 128;
-  const Operand one = log.of({1});
-  {
-    const Operand logits = log.of({n, classes}), labels{{n}, DType::i64}, lse = log.of({n});
-    log.run("cross_entropy_forward", {logits, labels, one, lse},
-            [](Backend& k, const Views& v) { k.cross_entropy_forward(v[0], v[1], v[2], v[3]); });
-    log.run("cross_entropy_vjp", {logits, labels, lse, one, logits},
-            [](Backend& k, const Views& v) { k.cross_entropy_vjp(v[0], v[1], v[2], v[3], v[4]); });
-    log.run("cross_entropy_jvp", {logits, labels, lse, logits, one, lse},
-            [](Backend& k, const Views& v) { k.cross_entropy_jvp(v[0], v[1], v[2], v[3], v[4], v[5]); });
-    log.run(
-        "cross_entropy_vjp_dot", {logits, labels, lse, logits, lse, one, one, logits},
-        [](Backend& k, const Views& v) { k.cross_entropy_vjp_dot(v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7]); });
-  }
-  {
-    const Operand x = log.of({pairs});
-    log.run("bce_forward", {x, x, one}, [](Backend& k, const Views& v) { k.bce_forward(7, v[0], v[1], v[2]); });
-    log.run("bce_vjp", {x, x, one, x}, [](Backend& k, const Views& v) { k.bce_vjp(7, v[0], v[1], v[2], v[3]); });
-    log.run("bce_jvp", {x, x, x, one}, [](Backend& k, const Views& v) { k.bce_jvp(7, v[0], v[1], v[2], v[3]); });
-    log.run("bce_vjp_dot", {x, x, x, one, one, x},
-            [](Backend& k, const Views& v) { k.bce_vjp_dot(7, v[0], v[1], v[2], v[3], v[4], v[5]); });
-  }
-  const Operand a = log.of({anchors, features}), rows = log.of({anchors}), ids{{anchors}, DType::i64};
-  const std::vector<Operand> inputs{a, a, log.of({bank, features}), ids, {{bank}, DType::i64}};
-  const auto with = [&](const std::vector<Operand>& more) {
-    std::vector<Operand> all = inputs;
-    all.insert(all.end(), more.begin(), more.end());
-    return all;
+void log_cross_entropy(Log& log) {
+  constexpr std::int64_t n = 256, classes = 400;
+  const auto logits = [&] { return log.of({n, classes}); };
+  const auto labels = [&] { return log.of({n}, DType::i64); };
+  const auto lse = [&] { return log.of({n}); };
+  const auto one = [&] { return log.of({1}); };
+  log.run(kernel::CrossEntropyForward{.logits = logits(), .labels = labels(), .loss = one(), .lse = lse()});
+  log.run(kernel::CrossEntropyVjp{
+      .logits = logits(), .labels = labels(), .lse = lse(), .loss_bar = one(), .logits_bar = logits()});
+  log.run(kernel::CrossEntropyJvp{.logits = logits(),
+                                  .labels = labels(),
+                                  .lse = lse(),
+                                  .logits_dot = logits(),
+                                  .loss_dot = one(),
+                                  .lse_dot = lse()});
+  log.run(kernel::CrossEntropyVjpDot{.logits = logits(),
+                                     .labels = labels(),
+                                     .lse = lse(),
+                                     .logits_dot = logits(),
+                                     .lse_dot = lse(),
+                                     .loss_bar = one(),
+                                     .loss_bar_dot = one(),
+                                     .logits_bar_dot = logits()});
+}
+
+void log_bce(Log& log) {
+  constexpr double weight = 7;
+  const auto x = [&] { return log.of({1024}); };
+  const auto one = [&] { return log.of({1}); };
+  log.run(kernel::BceForward{.pos_weight = weight, .logits = x(), .targets = x(), .loss = one()});
+  log.run(kernel::BceVjp{.pos_weight = weight, .logits = x(), .targets = x(), .loss_bar = one(), .logits_bar = x()});
+  log.run(kernel::BceJvp{.pos_weight = weight, .logits = x(), .targets = x(), .logits_dot = x(), .loss_dot = one()});
+  log.run(kernel::BceVjpDot{.pos_weight = weight,
+                            .logits = x(),
+                            .targets = x(),
+                            .logits_dot = x(),
+                            .loss_bar = one(),
+                            .loss_bar_dot = one(),
+                            .logits_bar_dot = x()});
+}
+
+void log_info_nce(Log& log) {
+  constexpr std::int64_t anchors = 64, bank = 2048, features = 128;
+  const auto a = [&] { return log.of({anchors, features}); };
+  const auto rows = [&] { return log.of({anchors}); };
+  const auto one = [&] { return log.of({1}); };
+  const auto inputs = [&] {
+    return InfoNceInputs{.temperature = 0.07,
+                         .anchor = a(),
+                         .key = a(),
+                         .bank = log.of({bank, features}),
+                         .ids = log.of({anchors}, DType::i64),
+                         .bank_ids = log.of({bank}, DType::i64)};
   };
-  const auto nce = [](const Views& v) { return InfoNceInputs{0.07, v[0], v[1], v[2], v[3], v[4]}; };
-  log.run("info_nce_forward", with({one, rows}),
-          [=](Backend& k, const Views& v) { k.info_nce_forward(nce(v), v[5], v[6]); });
-  log.run("info_nce_vjp", with({rows, one, a, a}),
-          [=](Backend& k, const Views& v) { k.info_nce_vjp(nce(v), v[5], v[6], v[7], v[8]); });
-  log.run("info_nce_jvp", with({rows, a, a, one, rows}),
-          [=](Backend& k, const Views& v) { k.info_nce_jvp(nce(v), v[5], v[6], v[7], v[8], v[9]); });
-  log.run("info_nce_vjp_dot", with({rows, a, a, rows, one, one, a, a}), [=](Backend& k, const Views& v) {
-    k.info_nce_vjp_dot(nce(v), v[5], v[6], v[7], v[8], v[9], v[10], v[11], v[12]);
-  });
+  log.run(kernel::InfoNceForward{.inputs = inputs(), .loss = one(), .lse = rows()});
+  log.run(kernel::InfoNceVjp{.inputs = inputs(), .lse = rows(), .loss_bar = one(), .anchor_bar = a(), .key_bar = a()});
+  log.run(kernel::InfoNceJvp{
+      .inputs = inputs(), .lse = rows(), .anchor_dot = a(), .key_dot = a(), .loss_dot = one(), .lse_dot = rows()});
+  log.run(kernel::InfoNceVjpDot{.inputs = inputs(),
+                                .lse = rows(),
+                                .anchor_dot = a(),
+                                .key_dot = a(),
+                                .lse_dot = rows(),
+                                .loss_bar = one(),
+                                .loss_bar_dot = one(),
+                                .anchor_bar_dot = a(),
+                                .key_bar_dot = a()});
+}
+
+void log_l2_normalize(Log& log) {
+  constexpr std::int64_t n = 256, features = 128;
+  const auto x = [&] { return log.of({n, features}); };
+  const auto norm = [&] { return log.of({n}); };
+  log.run(kernel::L2NormalizeForward{.x = x(), .y = x(), .norm = norm()});
+  log.run(kernel::L2NormalizeVjp{.y = x(), .norm = norm(), .y_bar = x(), .x_bar = x()});
+  log.run(kernel::L2NormalizeJvp{.y = x(), .norm = norm(), .x_dot = x(), .y_dot = x(), .norm_dot = norm()});
+  log.run(kernel::L2NormalizeVjpDot{
+      .y = x(), .norm = norm(), .y_dot = x(), .norm_dot = norm(), .y_bar = x(), .y_bar_dot = x(), .x_bar_dot = x()});
 }
 
 void log_features(Log& log) {
-  constexpr std::int64_t n = 256, paired = 32, bank = 2048, features = 128;
-  {
-    const Operand x = log.of({n, features}), norm = log.of({n});
-    log.run("l2_normalize_forward", {x, x, norm},
-            [](Backend& k, const Views& v) { k.l2_normalize_forward(1e-12, v[0], v[1], v[2]); });
-    log.run("l2_normalize_vjp", {x, norm, x, x},
-            [](Backend& k, const Views& v) { k.l2_normalize_vjp(1e-12, v[0], v[1], v[2], v[3]); });
-    log.run("l2_normalize_jvp", {x, norm, x, x, norm},
-            [](Backend& k, const Views& v) { k.l2_normalize_jvp(1e-12, v[0], v[1], v[2], v[3], v[4]); });
-    log.run("l2_normalize_vjp_dot", {x, norm, x, norm, x, x, x}, [](Backend& k, const Views& v) {
-      k.l2_normalize_vjp_dot(1e-12, v[0], v[1], v[2], v[3], v[4], v[5], v[6]);
-    });
-  }
-  {
-    const Operand a = log.of({paired, features}), y = log.of({paired * paired, 2 * features});
-    log.run("pairing_forward", {a, a, y}, [](Backend& k, const Views& v) { k.pairing_forward(11, v[0], v[1], v[2]); });
-    log.run("pairing_vjp", {a, a, y, a, a},
-            [](Backend& k, const Views& v) { k.pairing_vjp(11, v[0], v[1], v[2], v[3], v[4]); });
-    log.run("pairing_jvp", {a, a, a, a, y},
-            [](Backend& k, const Views& v) { k.pairing_jvp(11, v[0], v[1], v[2], v[3], v[4]); });
-    log.run("pairing_vjp_dot", {a, a, a, a, y, y, a, a},
-            [](Backend& k, const Views& v) { k.pairing_vjp_dot(11, v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7]); });
-  }
+  constexpr std::int64_t paired = 32, bank = 2048, features = 128;
+  constexpr double scale = 11;
+  const auto a = [&] { return log.of({paired, features}); };
+  const auto y = [&] { return log.of({paired * paired, 2 * features}); };
+  log.run(kernel::PairingForward{.scale = scale, .a = a(), .b = a(), .y = y()});
+  log.run(kernel::PairingVjp{.scale = scale, .a = a(), .b = a(), .y_bar = y(), .a_bar = a(), .b_bar = a()});
+  log.run(kernel::PairingJvp{.scale = scale, .a = a(), .b = a(), .a_dot = a(), .b_dot = a(), .y_dot = y()});
+  log.run(kernel::PairingVjpDot{.scale = scale,
+                                .a = a(),
+                                .b = a(),
+                                .a_dot = a(),
+                                .b_dot = a(),
+                                .y_bar = y(),
+                                .y_bar_dot = y(),
+                                .a_bar_dot = a(),
+                                .b_bar_dot = a()});
   // Of the bank, the rows that are named.
-  const Operand rows{{paired}, DType::i64}, z = log.of({paired, features});
-  const Shape whole{bank, features};
-  log.run("gather_rows", {z, rows, z}, [whole](Backend& k, const Views& v) {
-    k.gather_rows({v[0].data, v[0].dtype, whole}, v[1], v[2]);
-  });
-  log.run("update_rows", {z, rows, z}, [whole](Backend& k, const Views& v) {
-    k.update_rows(0.5, v[0], v[1], {v[2].data, v[2].dtype, whole});
-  });
+  const auto whole = [&] { return log.of({bank, features}); };
+  const auto rows = [&] { return log.of({paired}, DType::i64); };
+  const ConstView z = a();
+  const std::size_t bytes = static_cast<std::size_t>(2 * z.numel()) * size_of(z.dtype) + paired * sizeof(std::int64_t);
+  log.run(kernel::GatherRows{.bank = whole(), .rows = rows(), .out = a()}, {"", "", 0, bytes});
+  log.run(kernel::UpdateRows{.momentum = 0.5, .z = a(), .rows = rows(), .bank = whole()}, {"", "", 0, bytes});
 }
 
 // One step over all weights of the network.
 void log_optimizers(Log& log, const std::vector<shapes::ConvCase>& convs) {
-  const auto of_all = [&](std::size_t lists) {
-    std::vector<Operand> all;
-    for (std::size_t l = 0; l < lists; ++l)
-      for (const shapes::ConvCase& c : convs) all.push_back(log.of(c.w));
-    return all;
+  std::vector<Shape> weights;
+  for (const shapes::ConvCase& c : convs) weights.push_back(c.w);
+  const std::vector<double> decay(weights.size(), 1e-4);
+  const auto gradients = [&] {
+    const std::vector<View> all = log.of_all(weights);
+    return std::vector<ConstView>(all.begin(), all.end());
   };
-  const std::size_t n = convs.size();
-  const std::vector<double> decay(n, 1e-4);
-  const auto reads = [n](const Views& v) {
-    return std::vector<ConstView>(v.begin(), v.begin() + static_cast<long>(n));
-  };
-  const auto list = [n](const Views& v, std::size_t l) { return std::span(v).subspan(l * n, n); };
-  log.run("sgd_step", of_all(3),
-          [=](Backend& k, const Views& v) { k.sgd_step({}, decay, reads(v), list(v, 1), list(v, 2)); });
-  log.run("adamw_step", of_all(4),
-          [=](Backend& k, const Views& v) { k.adamw_step({}, decay, reads(v), list(v, 1), list(v, 2), list(v, 3)); });
+  log.run(kernel::SgdStep{.params = {},
+                          .weight_decay = decay,
+                          .gradients = gradients(),
+                          .parameters = log.of_all(weights),
+                          .buffers = log.of_all(weights)});
+  log.run(kernel::AdamWStep{.params = {},
+                            .weight_decay = decay,
+                            .gradients = gradients(),
+                            .parameters = log.of_all(weights),
+                            .first_moments = log.of_all(weights),
+                            .second_moments = log.of_all(weights)});
 }
 
-// One view of 8 videos at the default sizes (docs/choices.md), every clip of it blurred.
+// One view of 8 videos at the sizes of the published protocol, every clip of it blurred.
 void log_augment(Log& log) {
   AugmentParams params;
   AugmentClip clip;
   clip.radius = AugmentClip::most_radius;
   for (const bool residual : {false, true}) {
     params.residual = residual;
-    const Operand frames{{8, residual ? 32 : 16, params.resize_height, params.resize_width, 3}, DType::u8};
-    const Operand y = log.of({8, 16, params.size, params.size, 3});
-    log.run("augment", {frames, y},
-            [=](Backend& k, const Views& v) { k.augment(params, std::vector<AugmentClip>(8, clip), v[0], v[1]); });
+    log.run(kernel::Augment{
+        .params = params,
+        .clips = std::vector<AugmentClip>(8, clip),
+        .frames = log.of({8, residual ? 32 : 16, params.resize_height, params.resize_width, 3}, DType::u8),
+        .y = log.of({8, 16, params.size, params.size, 3})});
   }
 }
 
@@ -276,7 +361,10 @@ Json all_calls() {
     for (const shapes::GemmCase& c : shapes::gemms()) log_gemm(log, c);
     log_elementwise(log, activation);
     log_pools(log, activation);
-    log_losses(log);
+    log_cross_entropy(log);
+    log_bce(log);
+    log_info_nce(log);
+    log_l2_normalize(log);
     log_features(log);
     log_augment(log);
     log_optimizers(log, convs);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/conv.h"
+#include "kernels/elementwise.h"
 
 namespace mcn::shapes {
 
@@ -43,11 +44,11 @@ struct NormCase {
 /// A matrix product op(a) op(b), op(a): m x k, op(b): k x n.
 struct GemmCase {
   std::string name;
-  bool transpose_a, transpose_b;
+  Transpose transpose_a, transpose_b;
   std::int64_t m, n, k;
 
-  [[nodiscard]] Shape a() const { return transpose_a ? Shape{k, m} : Shape{m, k}; }
-  [[nodiscard]] Shape b() const { return transpose_b ? Shape{n, k} : Shape{k, n}; }
+  [[nodiscard]] Shape a() const { return transpose_a == Transpose::yes ? Shape{k, m} : Shape{m, k}; }
+  [[nodiscard]] Shape b() const { return transpose_b == Transpose::yes ? Shape{n, k} : Shape{k, n}; }
   [[nodiscard]] Shape c() const { return {m, n}; }
   [[nodiscard]] double flops() const {
     return 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
@@ -117,18 +118,19 @@ inline std::vector<NormCase> r2plus1d_18_norms(std::int64_t batch, std::int64_t 
 
 /// The products of the heads at their real widths, and large ones that are all arithmetic.
 inline std::vector<GemmCase> gemms() {
+  using enum Transpose;
   return {
-      {"fc_feat", false, true, 256, 128, 512},
-      {"fc_feat, x_bar", false, false, 256, 512, 128},
-      {"fc_feat, w_bar", true, false, 128, 512, 256},
-      {"similarities", false, true, 64, 2112, 128},
-      {"square 2048", false, false, 2048, 2048, 2048},
-      {"square 2048, a^T", true, false, 2048, 2048, 2048},
-      {"square 2048, b^T", false, true, 2048, 2048, 2048},
-      {"square 2048, both", true, true, 2048, 2048, 2048},
-      {"few columns", false, false, 4096, 8, 512},
-      {"few columns, a^T", true, false, 4096, 8, 512},
-      {"few columns, both", true, true, 4096, 8, 512},
+      {"fc_feat", no, yes, 256, 128, 512},
+      {"fc_feat, x_bar", no, no, 256, 512, 128},
+      {"fc_feat, w_bar", yes, no, 128, 512, 256},
+      {"similarities", no, yes, 64, 2112, 128},
+      {"square 2048", no, no, 2048, 2048, 2048},
+      {"square 2048, a^T", yes, no, 2048, 2048, 2048},
+      {"square 2048, b^T", no, yes, 2048, 2048, 2048},
+      {"square 2048, both", yes, yes, 2048, 2048, 2048},
+      {"few columns", no, no, 4096, 8, 512},
+      {"few columns, a^T", yes, no, 4096, 8, 512},
+      {"few columns, both", yes, yes, 4096, 8, 512},
   };
 }
 

@@ -6,8 +6,8 @@
 #include <cstring>
 #include <numeric>
 
-#include "engine/range.h"
 #include "kernels/error.h"
+#include "kernels/range.h"
 
 namespace mcn {
 namespace {
@@ -126,7 +126,7 @@ Tensor augmented_clips(const Batch& batch, std::int64_t begin, std::int64_t end,
   Tensor clips(backend, dtype, {2 * videos, config.clip.frames, augment.size, augment.size, 3});
   std::int64_t row = 0;
   for (const BatchView* view : {&batch.view_a, &batch.view_b}) {
-    const Tensor frames(
+    Tensor frames(
         backend, DType::u8,
         {videos, config.clip.frames * (view->residual ? 2 : 1), augment.resize_height, augment.resize_width, 3});
     {
@@ -135,10 +135,12 @@ Tensor augmented_clips(const Batch& batch, std::int64_t begin, std::int64_t end,
         view->frames[static_cast<std::size_t>(begin + i)].upload(frames.rows(i, i + 1));
     }
     const Range range("augment");
-    backend.augment(
-        augment_params(augment, view->residual),
-        std::span(view->augmentation).subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(videos)),
-        frames, clips.rows(row, row + videos));
+    backend.run(kernel::Augment{
+        .params = augment_params(augment, view->residual),
+        .clips =
+            std::span(view->augmentation).subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(videos)),
+        .frames = frames,
+        .y = clips.rows(row, row + videos)});
     row += videos;
   }
   return clips;

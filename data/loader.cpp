@@ -10,8 +10,8 @@
 #include "data/datasets/identity.h"
 #include "data/ordered.h"
 #include "data/video_pool.h"
-#include "engine/range.h"
 #include "kernels/error.h"
+#include "kernels/range.h"
 
 namespace mcn {
 namespace {

@@ -192,23 +192,23 @@ class Readout final : public Operator {
   [[nodiscard]] std::string_view name() const override { return "readout"; }
   Tensor forward(std::span<const Tensor> x) override {
     y_.value = x[0];
-    return scalar(c_.backend().dot(c_, x[0]) + 0.5 * c_.backend().dot(x[0], x[0]));
+    return scalar(mcn::dot(c_.backend(), c_, x[0]) + 0.5 * mcn::dot(c_.backend(), x[0], x[0]));
   }
   Tensors vjp(const Tensor& loss_bar, Wanted) override {
     Tensor bar = Tensor::like(c_);
-    bar.backend().add(c_, y_.value, bar);
-    bar.backend().scale(loss_bar.item(), bar, bar);
+    bar.backend().run(kernel::Add{.a = c_, .b = y_.value, .y = bar});
+    bar.backend().run(kernel::Scale{.alpha = loss_bar.item(), .x = bar, .y = bar});
     return {bar};
   }
   Tensor jvp(std::span<const Tensor> x_dot) override {
     y_.dot = x_dot[0];
-    return scalar(c_.backend().dot(c_, x_dot[0]) + c_.backend().dot(y_.value, x_dot[0]));
+    return scalar(mcn::dot(c_.backend(), c_, x_dot[0]) + mcn::dot(c_.backend(), y_.value, x_dot[0]));
   }
   Tensors vjp_dot(const Tensor& loss_bar, const Tensor& loss_bar_dot, Wanted wanted) override {
     Tensor sum = loss_bar_dot ? vjp(loss_bar_dot, wanted)[0] : Tensor();
     if (!y_.dot) return {sum};
     Tensor term = Tensor::like(c_);
-    term.backend().scale(loss_bar.item(), y_.dot, term);
+    term.backend().run(kernel::Scale{.alpha = loss_bar.item(), .x = y_.dot, .y = term});
     return {accumulate(sum, term)};
   }
 

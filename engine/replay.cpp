@@ -14,7 +14,7 @@ bool all_fit(const std::vector<TensorPlace>& a, const std::vector<TensorPlace>& 
   return std::ranges::equal(a, b, [](const TensorPlace& x, const TensorPlace& y) { return x.fits(y); });
 }
 
-void copy_all(Backend& backend, const Tensors& from, const Tensors& to) {
+void copy_all(Backend& backend, const Tensors& from, Tensors to) {
   const std::vector<TensorPlace> sources = places_of(from), targets = places_of(to);
   if (sources.size() != targets.size()) fail("graph", "{} tensors for {}", sources.size(), targets.size());
   for (std::size_t i = 0; i < sources.size(); ++i) {

@@ -25,7 +25,7 @@ struct TensorPlace {
 std::vector<TensorPlace> places_of(const Tensors& tensors);
 bool all_fit(const std::vector<TensorPlace>& a, const std::vector<TensorPlace>& b);
 /// Copies from[i] to to[i]. UsageError unless all fit.
-void copy_all(Backend& backend, const Tensors& from, const Tensors& to);
+void copy_all(Backend& backend, const Tensors& from, Tensors to);
 
 /// Outputs = work(Inputs), both structures of tensors (engine/for_each_tensor.h). With a graph, the first call with
 /// inputs of some shapes does the work, the second captures it, and later ones copy their inputs into the graph's and

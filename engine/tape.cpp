@@ -1,7 +1,7 @@
 // The four sweeps.
 #include "engine/tape.h"
 
-#include "engine/range.h"
+#include "kernels/range.h"
 
 namespace mcn {
 
@@ -35,7 +35,7 @@ Var Tape::apply(std::unique_ptr<Operator> op, std::vector<Var> inputs) {
   }
   const Range range(node.op->name());
   Tensor y = node.op->forward(values);
-  if (watch_finite_ && first_non_finite_.op.empty() && !y.backend().all_finite(y))
+  if (watch_finite_ && first_non_finite_.op.empty() && !mcn::all_finite(y.backend(), y))
     first_non_finite_ = {std::string(node.op->name()), y.shape(), node.inputs};
   const bool wants = !node.wanted.none();
   const int output = node.output;

@@ -37,7 +37,7 @@ decltype(auto) dispatch_any(DType t, F&& f) {
 }
 
 template <class From>
-void upload(const Tensor& to, std::span<const From> values) {
+void upload(Tensor& to, std::span<const From> values) {
   if (static_cast<std::int64_t>(values.size()) != to.numel())
     fail("tensor", "shape {} needs {} values, got {}", to.shape().str(), to.numel(), values.size());
   dispatch_any(to.dtype(), [&](auto zero) {
@@ -57,7 +57,7 @@ Tensor::Tensor(Backend& backend, DType dtype, const Shape& shape)
 
 Tensor Tensor::full(Backend& backend, DType dtype, const Shape& shape, double value) {
   Tensor t(backend, dtype, shape);
-  backend.fill(value, t);
+  backend.run(kernel::Fill{.value = value, .y = t});
   return t;
 }
 
@@ -87,9 +87,14 @@ Backend& Tensor::backend() const {
   return storage_->backend;
 }
 
-View Tensor::view() const {
+View Tensor::view() {
   if (!storage_) return {nullptr, dtype_, shape_};
   return {static_cast<std::byte*>(storage_->data) + offset_, dtype_, shape_};
+}
+
+ConstView Tensor::view() const {
+  if (!storage_) return {nullptr, dtype_, shape_};
+  return {static_cast<const std::byte*>(storage_->data) + offset_, dtype_, shape_};
 }
 
 Tensor Tensor::reshaped(const Shape& shape) const {
@@ -142,11 +147,11 @@ Tensor accumulate(Tensor sum, const Tensor& term) {
   if (sum.shape() != term.shape()) fail("tensor", "cannot add {} to {}", term.shape().str(), sum.shape().str());
   Backend& backend = sum.backend();
   if (sum.unique()) {
-    backend.axpy(1.0, term, sum);
+    mcn::axpy(backend, 1.0, term, sum);
     return sum;
   }
   Tensor out = Tensor::like(sum);
-  backend.add(sum, term, out);
+  backend.run(kernel::Add{.a = sum, .b = term, .y = out});
   return out;
 }
 
@@ -172,7 +177,8 @@ void axpy(double alpha, const Tensors& x, Tensors& y) {
     from.push_back(x[i]);
     to.push_back(y[i]);
   }
-  if (Backend* backend = backend_of(x)) backend->axpy(alpha, from, to);
+  Backend* backend = backend_of(x);
+  if (backend != nullptr) backend->run(kernel::Axpy{.alpha = alpha, .x = from, .y = to});
 }
 
 double dot(const Tensors& a, const Tensors& b) {
@@ -184,7 +190,7 @@ double dot(const Tensors& a, const Tensors& b) {
       right.push_back(b[i]);
     }
   Backend* backend = backend_of(a);
-  return backend == nullptr ? 0 : backend->dot(left, right);
+  return backend == nullptr ? 0 : backend->run(kernel::Dot{.a = left, .b = right});
 }
 
 std::optional<std::size_t> first_not_finite(const Tensors& x) {
@@ -192,9 +198,9 @@ std::optional<std::size_t> first_not_finite(const Tensors& x) {
   for (const Tensor& t : x)
     if (t) all.push_back(t);
   Backend* backend = backend_of(x);
-  if (backend == nullptr || backend->all_finite(all)) return {};
+  if (backend == nullptr || backend->run(kernel::AllFinite{.x = all})) return {};
   for (std::size_t i = 0; i < x.size(); ++i)
-    if (x[i] && !backend->all_finite(x[i])) return i;
+    if (x[i] && !mcn::all_finite(*backend, x[i])) return i;
   return {};
 }
 

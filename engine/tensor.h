@@ -34,9 +34,10 @@ class Tensor {
   [[nodiscard]] std::size_t bytes() const { return static_cast<std::size_t>(numel()) * size_of(dtype_); }
   [[nodiscard]] Backend& backend() const;
 
-  /// The view that kernels take; one without data if absent.
-  [[nodiscard]] View view() const;
-  operator View() const { return view(); }       // NOLINT(google-explicit-constructor)
+  /// The view that kernels take; one without data if absent. A const Tensor is not written.
+  [[nodiscard]] View view();
+  [[nodiscard]] ConstView view() const;
+  operator View() { return view(); }             // NOLINT(google-explicit-constructor)
   operator ConstView() const { return view(); }  // NOLINT(google-explicit-constructor)
 
   /// The same memory under another shape with the same number of elements.

@@ -12,17 +12,10 @@
 #include <string_view>
 #include <vector>
 
-#include "kernels/augment.h"
-#include "kernels/batch_norm.h"
-#include "kernels/conv.h"
-#include "kernels/elementwise.h"
-#include "kernels/feature.h"
 #include "kernels/gemm_library.h"
-#include "kernels/loss.h"
-#include "kernels/optimizer.h"
-#include "kernels/pool.h"
+#include "kernels/list.h"
 #include "kernels/precision.h"
-#include "kernels/view.h"
+#include "kernels/range.h"
 
 namespace mcn {
 
@@ -43,24 +36,12 @@ class Graph {
   virtual void launch() = 0;
 };
 
-/// Shapes and dtypes are checked before a kernel is called (engine/ops), so kernels trust them. Calls are ordered: a
-/// kernel sees what earlier calls wrote. A device's stream belongs to its backend object, not to a call.
-class Backend : public ConvKernels,
-                public BatchNormKernels,
-                public ElementwiseKernels,
-                public MatrixKernels,
-                public PoolKernels,
-                public CrossEntropyKernels,
-                public BinaryCrossEntropyKernels,
-                public InfoNceKernels,
-                public L2NormalizeKernels,
-                public PairingKernels,
-                public FeatureBankKernels,
-                public OptimizerKernels,
-                public AugmentKernels {
+/// backend.run(kernel::Scale{.alpha = 2, .x = x, .y = y}) puts a kernel on the device. Shapes are checked before
+/// (engine/ops), so kernels trust them. Calls are ordered: a kernel sees what earlier calls wrote. A device's stream
+/// belongs to its backend object, not to a call.
+class Backend : public TakesKernels<Kernels> {
  public:
   explicit Backend(std::string name) : name_(std::move(name)) {}
-  virtual ~Backend() = default;
   Backend(const Backend&) = delete;
   Backend& operator=(const Backend&) = delete;
 
@@ -68,6 +49,15 @@ class Backend : public ConvKernels,
   [[nodiscard]] const std::string& name() const { return name_; }
   /// What else tells one such device from another; empty on most.
   [[nodiscard]] virtual std::string detail() const { return {}; }
+
+  /// In a range of the kernel's name. UsageError for an argument that is absent and must not be, and for two dtypes.
+  template <typename K>
+  ResultOf<K> run(const K& kernel) {
+    check_arguments(kernel);
+    kernel_calls_.fetch_add(1, std::memory_order_relaxed);
+    const Range range(K::name);
+    return compute_any(kernel);
+  }
 
   /// Memory aligned to 64 bytes, uninitialised; DeviceError names the size if there is none. bytes may be 0.
   void* allocate(std::size_t bytes) {
@@ -108,11 +98,8 @@ class Backend : public ConvKernels,
   }
   virtual void wait_upload(Upload upload) noexcept { (void)upload; }
 
-  /// How float32 convolutions are formed from now on; fp32 at first. UsageError where the device has no other.
-  virtual void set_precision(Precision precision) {
-    if (precision != Precision::fp32)
-      fail("precision", "device {} computes in fp32; tf32 and bf16 need tensor cores (devices cuda and simt)", name());
-  }
+  /// Whether convolutions of float32 can have it; any device has fp32.
+  [[nodiscard]] virtual bool has_precision(Precision precision) const { return precision == Precision::fp32; }
 
   /// Whose matrix products are used from now on; our own at first. UsageError where the device has no other.
   virtual void set_gemm(GemmLibrary library) {
@@ -131,14 +118,18 @@ class Backend : public ConvKernels,
     fail("graph", "device {} has no graphs", name());
   }
 
+  /// UsageError unless has_precision().
+  void require_precision(Precision precision) const {
+    if (!has_precision(precision))
+      fail("precision", "device {} computes in fp32; tf32 and bf16 need tensor cores (devices cuda and simt)", name());
+  }
+
   /// Number of kernels that this backend's own code has run: how a forced backend is proven to have run.
   [[nodiscard]] std::int64_t kernel_calls() const { return kernel_calls_.load(); }
 
  protected:
   virtual void* allocate_impl(std::size_t bytes) = 0;
   virtual void release_impl(void* p, std::size_t bytes) noexcept = 0;
-  /// Every kernel calls this first.
-  void count_kernel() { kernel_calls_.fetch_add(1, std::memory_order_relaxed); }
 
  private:
   std::string name_;
@@ -146,6 +137,35 @@ class Backend : public ConvKernels,
   std::atomic<std::size_t> peak_{0};
   std::atomic<std::int64_t> kernel_calls_{0};
 };
+
+/// A Base whose kernels are computed by Derived::compute(const K&), a member template that Derived declares and
+/// specializes for every kernel. One that it lacks is an error of the linker, which names both.
+template <typename Derived, typename Base = Backend, typename List = Kernels>
+class ComputesKernels;
+template <typename Derived, typename Base>
+class ComputesKernels<Derived, Base, KernelList<>> : public Base {
+ public:
+  using Base::Base;
+};
+template <typename Derived, typename Base, typename K, typename... Rest>
+class ComputesKernels<Derived, Base, KernelList<K, Rest...>>
+    : public ComputesKernels<Derived, Base, KernelList<Rest...>> {
+ public:
+  using ComputesKernels<Derived, Base, KernelList<Rest...>>::ComputesKernels;
+
+ protected:
+  using ComputesKernels<Derived, Base, KernelList<Rest...>>::compute_any;
+  ResultOf<K> compute_any(const K& kernel) final { return static_cast<Derived&>(*this).compute(kernel); }
+};
+
+// Kernels over lists, for one tensor.
+inline void axpy(Backend& backend, double alpha, ConstView x, View y) {
+  backend.run(kernel::Axpy{.alpha = alpha, .x = {&x, 1}, .y = {&y, 1}});
+}
+inline double dot(Backend& backend, ConstView a, ConstView b) {
+  return backend.run(kernel::Dot{.a = {&a, 1}, .b = {&b, 1}});
+}
+inline bool all_finite(Backend& backend, ConstView x) { return backend.run(kernel::AllFinite{.x = {&x, 1}}); }
 
 inline void* Backend::allocate_host(std::size_t bytes) {
   void* p = ::operator new (bytes, std::align_val_t{64}, std::nothrow);

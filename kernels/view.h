@@ -3,10 +3,13 @@
 #pragma once
 
 #include <array>
+#include <concepts>
 #include <cstdint>
 #include <initializer_list>
 #include <numeric>
 #include <string>
+#include <type_traits>
+#include <utility>
 
 #include "kernels/error.h"
 
@@ -153,6 +156,23 @@ struct View {
       fail("view", "expected {}, got {}", name_of(dtype_of<T>()), name_of(dtype));
     return static_cast<T*>(data);
   }
+};
+
+/// A ConstView that may be absent.
+struct OptionalConstView : ConstView {
+  OptionalConstView() = default;
+  template <typename T>
+  requires(!std::derived_from<std::remove_cvref_t<T>, OptionalConstView> && std::convertible_to<T, ConstView>)
+      OptionalConstView(T&& x)
+      : ConstView(std::forward<T>(x)) {}  // NOLINT(google-explicit-constructor)
+};
+
+/// A View that may be absent: the output is not wanted.
+struct OptionalView : View {
+  OptionalView() = default;
+  template <typename T>
+  requires(!std::derived_from<std::remove_cvref_t<T>, OptionalView> && std::convertible_to<T, View>) OptionalView(T&& x)
+      : View(std::forward<T>(x)) {}  // NOLINT(google-explicit-constructor)
 };
 
 /// What a kernel does with its output.

@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "engine/random.h"
-#include "engine/range.h"
+#include "kernels/range.h"
 
 namespace mcn {
 namespace {
@@ -15,7 +15,7 @@ void scale(double factor, Tensors& v) {
   for (Tensor& t : v) {
     if (!t) continue;
     if (!t.unique()) t = t.clone();
-    t.backend().scale(factor, t, t);
+    t.backend().run(kernel::Scale{.alpha = factor, .x = t, .y = t});
   }
 }
 

@@ -65,7 +65,7 @@ ops::InfoNceBank FeatureBank::negatives(std::int64_t iteration, std::span<const 
   }
   const Tensor ids = Tensor::from(backend, drawn);
   Tensor chosen(backend, features_.dtype(), {ids.numel(), features_.shape()[1]});
-  backend.gather_rows(features_, ids, chosen);
+  backend.run(kernel::GatherRows{.bank = features_, .rows = ids, .out = chosen});
   return {chosen, ids, Tensor::from(backend, videos)};
 }
 
@@ -75,7 +75,8 @@ void FeatureBank::update(const Tensor& z, std::span<const std::int64_t> videos) 
     fail("bank", "{} features of {} videos", z.shape()[0], videos.size());
   Backend& backend = features_.backend();
   if (config_.kind == BankKind::memory) {
-    backend.update_rows(config_.momentum, z, Tensor::from(backend, videos), features_);
+    backend.run(kernel::UpdateRows{
+        .momentum = config_.momentum, .z = z, .rows = Tensor::from(backend, videos), .bank = features_});
     return;
   }
   for (std::size_t i = 0; i < videos.size(); ++i) {

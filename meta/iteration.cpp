@@ -1,7 +1,7 @@
 // One iteration's work, and its graph.
 #include "meta/iteration.h"
 
-#include "engine/range.h"
+#include "kernels/range.h"
 
 namespace mcn {
 Iteration::Iteration(const McnModel& model, Backend& backend, MamlConfig maml, const ObjectiveConfig& objective,

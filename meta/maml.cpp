@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "engine/range.h"
+#include "kernels/range.h"
 
 namespace mcn {
 namespace {
@@ -36,8 +36,9 @@ Tensors inner_scaled(Tensors v, const MamlConfig& config, int k) {
   if (f.factors.empty()) return v;
   for (std::size_t i = 0; i < v.size(); ++i) {
     if (!v[i]) continue;
-    const Tensor scaled = Tensor::like(v[i]);
-    scaled.backend().scale(f.factors[static_cast<std::size_t>(k)][f.group[i]], v[i], scaled);
+    Tensor scaled = Tensor::like(v[i]);
+    scaled.backend().run(
+        kernel::Scale{.alpha = f.factors[static_cast<std::size_t>(k)][f.group[i]], .x = v[i], .y = scaled});
     v[i] = scaled;
   }
   return v;

@@ -64,9 +64,15 @@ void Optimizer::step(Tensors& values, const Tensors& gradients, double lr) {
   if (p.empty()) return;
   Backend& backend = values.front().backend();
   if (config_.kind == OptimizerKind::sgd)
-    backend.sgd_step({lr, config_.momentum}, decay, g, p, m);
+    backend.run(kernel::SgdStep{
+        .params = {lr, config_.momentum}, .weight_decay = decay, .gradients = g, .parameters = p, .buffers = m});
   else
-    backend.adamw_step({lr, config_.momentum, config_.beta2, 1e-8, steps_}, decay, g, p, m, v);
+    backend.run(kernel::AdamWStep{.params = {lr, config_.momentum, config_.beta2, 1e-8, steps_},
+                                  .weight_decay = decay,
+                                  .gradients = g,
+                                  .parameters = p,
+                                  .first_moments = m,
+                                  .second_moments = v});
 }
 
 void Optimizer::restore(std::vector<Tensors> moments, std::int64_t steps) {

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "engine/host_memory.h"
-#include "engine/range.h"
+#include "kernels/range.h"
 
 namespace mcn {
 namespace {
@@ -101,10 +101,10 @@ void Trainer::update_bank(const Tensor& z, std::span<const std::int64_t> videos)
   // A video's feature is the mean of its two views; the bank normalises it.
   const std::int64_t n = z.shape()[0] / 2;
   Tensor mean = z.rows(0, n).clone();
-  backend_.axpy(1, z.rows(n, 2 * n), mean);
+  mcn::axpy(backend_, 1, z.rows(n, 2 * n), mean);
   Tensor unit = Tensor::like(mean);
   Tensor norm(backend_, config_.dtype, {n});
-  backend_.l2_normalize_forward(1e-12, mean, unit, norm);
+  backend_.run(kernel::L2NormalizeForward{.eps = 1e-12, .x = mean, .y = unit, .norm = norm});
   bank_.update(unit, videos);
 }
 
@@ -148,12 +148,12 @@ InnerStepMetrics Trainer::inner_step_metrics(const MetaGradient& meta) const {
           of_query > 0 && of_v > 0 ? product / std::sqrt(of_query * of_v) : 0};
 }
 
-void Trainer::update_parameters(const MetaGradient& meta, IterationMetrics& metrics) {
+void Trainer::update_parameters(MetaGradient& meta, IterationMetrics& metrics) {
   const Range update("update");
   metrics.gradient_norm = std::sqrt(dot(meta.gradient, meta.gradient));
   if (config_.clip_grad > 0 && metrics.gradient_norm > config_.clip_grad)
-    for (const Tensor& g : meta.gradient)
-      if (g) backend_.scale(config_.clip_grad / metrics.gradient_norm, g, g);
+    for (Tensor& g : meta.gradient)
+      if (g) backend_.run(kernel::Scale{.alpha = config_.clip_grad / metrics.gradient_norm, .x = g, .y = g});
   Tensors before;
   for (const Tensor& t : state_.theta) before.push_back(t.clone());
   whole_ = false;

@@ -160,7 +160,8 @@ class Trainer {
   /// Sets alpha1 and the order of the iteration, and measures the curvature if it is time.
   std::optional<CurvatureMetrics> prepare_inner(const IterationInputs& inputs);
   [[nodiscard]] InnerStepMetrics inner_step_metrics(const MetaGradient& meta) const;
-  void update_parameters(const MetaGradient& meta, IterationMetrics& metrics);
+  /// Clips the gradient in place.
+  void update_parameters(MetaGradient& meta, IterationMetrics& metrics);
   void update_bank(const Tensor& z, std::span<const std::int64_t> videos);
   void load(const std::string& path, const std::set<std::string>& allowed);
   /// Parts of load(): DataError for what could not have been saved.

@@ -30,8 +30,8 @@ void update_running(std::vector<RunningStatistics>& running, std::span<const ops
   Tensors updated;  // mean and variance of each
   const auto update = [&](const Tensor& old, const Tensor& value) {
     Tensor& next = updated.emplace_back(old.clone());
-    next.backend().scale(1 - momentum, next, next);
-    next.backend().axpy(momentum, value, next);
+    next.backend().run(kernel::Scale{.alpha = 1 - momentum, .x = next, .y = next});
+    mcn::axpy(next.backend(), momentum, value, next);
   };
   for (std::size_t i = 0; i < batch.size(); ++i) {
     const Tensor& variance = running[i].variance;
@@ -53,7 +53,7 @@ std::vector<std::string> video_resnet_archs() {
   return names;
 }
 
-VideoResNet::VideoResNet(const VideoResNetConfig& config) {
+VideoResNet::VideoResNet(const VideoResNetConfig& config) : precision_(config.precision) {
   const Arch& arch = find_arch(config.arch);
   if (!(config.width > 0 && config.width <= 16)) fail("model", "width must be in (0, 16], got {}", config.width);
   const auto scaled = [&](std::int64_t channels) {
@@ -92,7 +92,7 @@ VideoResNet::Conv VideoResNet::add_conv(const std::string& name, std::int64_t in
                                         std::array<std::int64_t, 3> kernel, std::array<std::int64_t, 3> stride,
                                         std::array<std::int64_t, 3> padding) {
   return {add({name + ".weight", {out, kernel[0], kernel[1], kernel[2], in}, Init::kaiming, 0, true}),
-          {stride, padding}};
+          {stride, padding, precision_}};
 }
 
 VideoResNet::Norm VideoResNet::add_norm(const std::string& name, std::int64_t channels, bool relu) {

@@ -32,9 +32,10 @@ void update_running(std::vector<RunningStatistics>& running, std::span<const ops
                     double momentum);
 
 struct VideoResNetConfig {
-  std::string arch = "r2plus1d_18";  ///< r2plus1d_18, r2plus1d_10 (one block a stage), r3d_18
-  double width = 1;                  ///< multiplies the channels of every stage; 1 is the published network
-  std::int64_t classes = 0;          ///< outputs of `fc`; 0: no fc
+  std::string arch = "r2plus1d_18";       ///< r2plus1d_18, r2plus1d_10 (one block a stage), r3d_18
+  double width = 1;                       ///< multiplies the channels of every stage; 1 is the published network
+  std::int64_t classes = 0;               ///< outputs of `fc`; 0: no fc
+  Precision precision = Precision::fp32;  ///< of convolutions in float32
 };
 
 std::vector<std::string> video_resnet_archs();
@@ -87,6 +88,7 @@ class VideoResNet {
   Norm add_norm(const std::string& name, std::int64_t channels, bool relu);
   void add_block(const std::string& name, std::int64_t in, std::int64_t out, std::int64_t stride, bool factored);
 
+  Precision precision_;
   ParameterSpecs specs_;
   std::vector<std::string> norms_;
   std::vector<std::int64_t> norm_channels_;

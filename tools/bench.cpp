@@ -50,8 +50,8 @@ Tensor normal_clips(Backend& backend, std::int64_t n, std::int64_t frames, std::
 // Every parameter's gradient is there, finite and not zero: the work is the whole work.
 void verify(const Tensors& gradient, const ParameterSpecs& specs) {
   for (std::size_t i = 0; i < specs.size(); ++i)
-    if (!gradient[i] || !gradient[i].backend().all_finite(gradient[i]) ||
-        !(gradient[i].backend().dot(gradient[i], gradient[i]) > 0))
+    if (!gradient[i] || !mcn::all_finite(gradient[i].backend(), gradient[i]) ||
+        !(mcn::dot(gradient[i].backend(), gradient[i], gradient[i]) > 0))
       fail<NonFiniteError>("bench", "the gradient of {} is missing, zero or not finite", specs[i].name);
 }
 
@@ -86,7 +86,7 @@ int measure(const BenchOptions& o, Backend& backend, double multiplications, nlo
 
 int bench_step(const BenchOptions& o) {
   Backend& backend = open(o.device, DType::f32);
-  const auto model = std::make_shared<const VideoResNet>(VideoResNetConfig{"r2plus1d_18", 1, 128});
+  const auto model = std::make_shared<const VideoResNet>(VideoResNetConfig{"r2plus1d_18", 1, 128, o.device.precision});
   Tensors theta = initialise(model->parameters(), backend, DType::f32, 0);
   std::vector<std::int64_t> labels;
   Philox random(0, 7);
@@ -118,7 +118,9 @@ std::uint64_t fingerprint(const Tensors& theta) {
 // The trainer on videos of random frames, each of which it sees again and again: that it can learn.
 int bench_train(const TrainBenchOptions& o) {
   Backend& backend = open(o.device, DType::f32);
-  Trainer trainer(o.config, random_clips(2 * o.config.loader.batch), backend);
+  TrainConfig config = o.config;
+  config.model.backbone.precision = o.device.precision;
+  Trainer trainer(config, random_clips(2 * o.config.loader.batch), backend);
   nlohmann::ordered_json result{{"bench", "train"}, {"iterations", o.config.iterations}};
   std::vector<double> seconds, losses;
   while (trainer.iteration() < o.config.iterations) {
@@ -144,7 +146,8 @@ int bench_train(const TrainBenchOptions& o) {
 
 int bench_meta(const BenchOptions& o) {
   Backend& backend = open(o.device, DType::f32);
-  const auto model = std::make_shared<const VideoResNet>(VideoResNetConfig{"r2plus1d_18", 1, o.way});
+  const auto model =
+      std::make_shared<const VideoResNet>(VideoResNetConfig{"r2plus1d_18", 1, o.way, o.device.precision});
   const Tensors theta = initialise(model->parameters(), backend, DType::f32, 0);
   std::vector<std::int64_t> labels;
   for (std::int64_t i = 0; i < o.way * o.shot; ++i) labels.push_back(i / o.shot);

@@ -152,11 +152,12 @@ int bench_decode(const DecodeOptions& o) {
           const auto work = [&](std::size_t i) {
             Frames got =
                 pool.open(o.videos[jobs[i].video])->frames(jobs[i].frames(), crop.resize_height, crop.resize_width);
-            const Tensor frames(*backend, DType::u8, {1, clip_frames, crop.resize_height, crop.resize_width, 3});
+            Tensor frames(*backend, DType::u8, {1, clip_frames, crop.resize_height, crop.resize_width, 3});
             backend->copy_from_host(got.rgb.data(), frames);
-            const Tensor input(*backend, DType::f32, {1, clip_frames, crop.size, crop.size, 3});
+            Tensor input(*backend, DType::f32, {1, clip_frames, crop.size, crop.size, 3});
             const AugmentClip middle = centre_crop(crop);
-            backend->augment(augment_params(crop), std::span(&middle, 1), frames, input);
+            backend->run(
+                kernel::Augment{.params = augment_params(crop), .clips = {&middle, 1}, .frames = frames, .y = input});
             if (i < results.size()) results[i] = std::move(got);
           };
           for (std::size_t i = next++; i < jobs.size(); i = next++) {

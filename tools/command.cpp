@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "engine/atomic_file.h"
-#include "engine/range.h"
+#include "kernels/range.h"
 
 namespace mcn {
 namespace {

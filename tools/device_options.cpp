@@ -29,7 +29,7 @@ Backend& open(const DeviceOptions& o, DType dtype) {
   if (dtype == DType::f64 && o.precision != Precision::fp32)
     fail("precision", "tf32 and bf16 are precisions of float32; leave --precision or --dtype f64 out");
   Backend& backend = open_device(o.device);
-  backend.set_precision(o.precision);
+  backend.require_precision(o.precision);
   backend.set_gemm(o.gemm);
   return backend;
 }

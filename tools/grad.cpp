@@ -21,7 +21,8 @@ struct GradOptions {
 int grad(const GradOptions& o) {
   const DType dtype = o.dtype;
   Backend& backend = open(o.device, dtype);
-  const Problem problem = take_problem(read_safetensors(o.problem), o.problem, o.model, backend, dtype);
+  const VideoResNetConfig model{.arch = o.model, .precision = o.device.precision};
+  const Problem problem = take_problem(read_safetensors(o.problem), o.problem, model, backend, dtype);
   const ParameterSpecs& specs = problem.model->parameters();
   expect_writable("grad", o.out);
   MamlConfig config = o.maml;

@@ -56,6 +56,7 @@ Network load_weights_alone(const NetworkOptions& options, Backend& backend) {
     description = *weights.description;
   else
     description.model.backbone = infer_backbone(weights);
+  description.model.backbone.precision = options.device.precision;
   McnModel model(description.model);
   ModelState state = initial_state(model, backend, DType::f32, description.seed);
   const WeightsReport report = load_weights(weights, model, state, options.strict);
@@ -74,7 +75,8 @@ Network load_network(const NetworkOptions& options, Backend& backend) {
   if (!options.weights.empty()) return load_weights_alone(options, backend);
   if (options.checkpoint.empty()) fail("network", "--checkpoint or --weights is required");
   const SafetensorsFile file = read_safetensors(options.checkpoint);
-  const ModelDescription description = describe(file, options.checkpoint);
+  ModelDescription description = describe(file, options.checkpoint);
+  description.model.backbone.precision = options.device.precision;
   McnModel model(description.model);
   ModelState state = take_model(file, options.checkpoint, model, backend, DType::f32);
   return {description, std::move(model), std::move(state)};

@@ -105,16 +105,17 @@ LossFunction classification(std::shared_ptr<const VideoResNet> model, Tensor cli
   };
 }
 
-Problem take_problem(const SafetensorsFile& file, const std::string& path, const std::string& arch, Backend& backend,
+Problem take_problem(const SafetensorsFile& file, const std::string& path, VideoResNetConfig config, Backend& backend,
                      DType dtype) {
   const Reader reader(file, path, backend, dtype);
   const Shape& fc = reader.at("model.fc.weight").shape;
   if (fc.rank() != 2 || fc[0] < 1)
     reader.refuse("\"model.fc.weight\" has shape {}, expected (classes, features)", fc.str());
   Problem problem;
-  problem.model = std::make_shared<const VideoResNet>(VideoResNetConfig{arch, 1, fc[0]});
+  config.classes = fc[0];
+  problem.model = std::make_shared<const VideoResNet>(config);
   reader.expect_one_float_dtype(*problem.model);
-  reader.expect_nothing_else(*problem.model, arch);
+  reader.expect_nothing_else(*problem.model, config.arch);
   // The sets first: they are small, and wrong more often.
   const auto loss_on = [&](const std::string& set) {
     Tensor clips = reader.clips(set + ".x");

@@ -27,7 +27,7 @@ LossFunction classification(std::shared_ptr<const VideoResNet> model, Tensor cli
 /// Running statistics of the model's norms, which state_dict() has too, are ignored.
 /// DataError, naming path and tensor, for a tensor that is missing, unknown, of another shape or dtype, fewer than two
 /// clips, a label out of range, and float tensors that differ in dtype. UsageError for an unknown arch.
-Problem take_problem(const SafetensorsFile& file, const std::string& path, const std::string& arch, Backend& backend,
+Problem take_problem(const SafetensorsFile& file, const std::string& path, VideoResNetConfig config, Backend& backend,
                      DType dtype);
 
 }  // namespace mcn

@@ -9,7 +9,7 @@
 #include "engine/device.h"
 #include "engine/dry_device.h"
 #include "engine/host_memory.h"
-#include "engine/range.h"
+#include "kernels/range.h"
 #include "meta/forecast.h"
 #include "meta/train/run_folder.h"
 #include "meta/train/settings.h"
@@ -218,6 +218,7 @@ bool add_pictures(const TrainOptions& o, const Dataset& dataset, const Trainer& 
 int train(CLI::App& command, TrainOptions& o) {
   const Dataset dataset = load(o.dataset, Subset::train, o.config.loader.max_bad_percent);
   Backend& backend = open(o.device, o.config.dtype);
+  o.config.model.backbone.precision = o.device.precision;
   const auto videos = std::ssize(dataset.videos);
   const auto own_memory = backend.free_memory();
   resolve_train_options(command, o, {videos, own_memory.value_or(host_memory().total), own_memory.has_value()});

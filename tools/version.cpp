@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 
 #include "engine/device.h"
-#include "engine/range.h"
+#include "kernels/range.h"
 #ifdef MCN_HAS_DATA
 #include "data/versions.h"
 #endif

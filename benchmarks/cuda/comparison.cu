@@ -75,14 +75,14 @@ class Operands {
   std::vector<std::unique_ptr<Buffer>> buffers_;
 };
 
-using Kernel = std::function<void(Backend&, const Operands&)>;
+using Kernel = std::function<void(Backend&, const Operands&, Precision)>;
 
 constexpr const char* name_of(Number number) {
   return number == Number::fp32 ? "fp32" : number == Number::tf32 ? "tf32" : "bf16";
 }
 
-Precision precision_of(Number number) {
-  return number == Number::fp32 ? Precision::fp32 : number == Number::tf32 ? Precision::tf32 : Precision::bf16;
+Precision precision_of(const Row& row) {
+  return row.number == "tf32" ? Precision::tf32 : row.number == "bf16" ? Precision::bf16 : Precision::fp32;
 }
 
 // Of the Frobenius norm. float32: sums of up to 10^4 products in two orders. The others: both sides round both factors
@@ -107,21 +107,25 @@ class Comparison {
     for (const auto& [map, family] : maps) {
       const Shape out = map == Map::fprop ? c.y() : map == Map::dgrad ? c.x : c.w;
       const std::vector<Shape> shapes{c.x, c.w, c.y(), out};
-      const Kernel kernel = [&, which = map](Backend& k, const Operands& o) {
-        if (which == Map::fprop) k.conv3d_fprop(c.params, o[0], o[1], o[3], Mode::overwrite);
-        if (which == Map::dgrad) k.conv3d_dgrad(c.params, o[2], o[1], o[3], Mode::overwrite);
-        if (which == Map::wgrad) k.conv3d_wgrad(c.params, o[0], o[2], o[3], Mode::overwrite);
+      const Kernel kernel = [&, which = map](Backend& backend, const Operands& o, Precision precision) {
+        Conv3dParams params = c.params;
+        params.precision = precision;
+        const auto product = [&](std::size_t a, std::size_t b) { return std::array{ConvProduct{o[a], o[b]}}; };
+        if (which == Map::fprop)
+          backend.run(kernel::Conv3dFprop{.params = params, .products = product(0, 1), .y = o[3]});
+        if (which == Map::dgrad)
+          backend.run(kernel::Conv3dDgrad{.params = params, .products = product(2, 1), .x_bar = o[3]});
+        if (which == Map::wgrad)
+          backend.run(kernel::Conv3dWgrad{.params = params, .products = product(0, 2), .w_bar = o[3]});
       };
       std::optional<Operands> operands;
       for (const Number number : {Number::fp32, Number::tf32, Number::bf16}) {
         Row row = row_of(family, network + "/" + c.name, number, c.flops(), {c.x, c.w, c.y()});
         if (!wanted(row)) continue;
         if (!operands) operands.emplace(gpu(), shapes);
-        gpu().set_precision(precision_of(number));
         const auto peer =
             cudnn_.conv(map, number, c, operands->data(0), operands->data(1), operands->data(2), row.note);
         compare(row, shapes, *operands, kernel, "cuDNN", peer.get());
-        gpu().set_precision(Precision::fp32);
       }
     }
   }
@@ -136,9 +140,8 @@ class Comparison {
         const Operands o(gpu(), shapes);
         const auto peer = cudnn_.norm_forward(c.rows, c.channels, p.eps, o.data(0), o.data(1), o.data(2), row.note);
         compare(
-            row, shapes, o,
-            [p](Backend& k, const Operands& v) { k.batch_norm_forward(p, v[0], v[1], v[2], {}, v[5], v[3], v[4]); },
-            "cuDNN", peer.get());
+            row, shapes, o, [p](Backend& k, const Operands& v, Precision) { norm_forward(k, p, v); }, "cuDNN",
+            peer.get());
       }
     }
     {
@@ -146,17 +149,18 @@ class Comparison {
       if (!wanted(row)) return;
       // x, gamma, beta, mean, rstd, y, y_bar, gamma_bar, beta_bar, x_bar: statistics are those of x.
       const std::vector<Shape> shapes{a, s, s, s, s, a, a, s, s, a};
-      const auto prepare = [p](Backend& k, const Operands& v) {
-        k.batch_norm_forward(p, v[0], v[1], v[2], {}, v[5], v[3], v[4]);
-      };
+      const Kernel prepare = [p](Backend& k, const Operands& v, Precision) { norm_forward(k, p, v); };
       const Operands o(gpu(), shapes);
-      prepare(gpu(), o);
+      prepare(gpu(), o, Precision::fp32);
       const auto peer =
           cudnn_.norm_vjp(c.rows, c.channels, p.eps, o.data(0), o.data(1), o.data(3), o.data(4), o.data(6), row.note);
       compare(
           row, shapes, o,
-          [p](Backend& k, const Operands& v) {
-            k.batch_norm_vjp(p, {v[0], v[1], v[3], v[4], {}}, v[6], {v[9], v[7], v[8], {}});
+          [p](Backend& k, const Operands& v, Precision) {
+            k.run(kernel::BatchNormVjp{.params = p,
+                                       .saved = {.x = v[0], .gamma = v[1], .mean = v[3], .rstd = v[4], .y = {}},
+                                       .y_bar = v[6],
+                                       .bars = {.x = v[9], .gamma = v[7], .beta = v[8], .residual = {}}});
           },
           "cuDNN", peer.get(), prepare);
     }
@@ -170,7 +174,10 @@ class Comparison {
     const auto peer = cublas_.gemm(c, o.data(0), o.data(1), row.note);
     compare(
         row, shapes, o,
-        [c](Backend& k, const Operands& v) { k.gemm(c.transpose_a, c.transpose_b, v[0], v[1], v[2], Mode::overwrite); },
+        [c](Backend& k, const Operands& v, Precision) {
+          k.run(kernel::Gemm{
+              .transpose_a = c.transpose_a, .transpose_b = c.transpose_b, .a = v[0], .b = v[1], .c = v[2]});
+        },
         "cuBLAS", peer.get());
   }
 
@@ -185,30 +192,46 @@ class Comparison {
     const auto inputs = [](const Operands& v) {
       return InfoNceInputs{.temperature = 10, .anchor = v[0], .key = v[1], .bank = v[2], .ids = {}, .bank_ids = {}};
     };
+    const auto forward = [inputs](Backend& k, const Operands& v, Precision) {
+      k.run(kernel::InfoNceForward{.inputs = inputs(v), .loss = v[3], .lse = v[4]});
+    };
     {
       Row row = row_of("info_nce_forward", name, Number::fp32, products, {a, a, {bank, features}});
       const std::vector<Shape> shapes{a, a, {bank, features}, {1}, {anchors}};
       if (wanted(row)) {
         const Operands o(gpu(), shapes);
-        compare(
-            row, shapes, o, [&](Backend& k, const Operands& v) { k.info_nce_forward(inputs(v), v[3], v[4]); }, nullptr,
-            nullptr);
+        compare(row, shapes, o, forward, nullptr, nullptr);
       }
     }
     {
       Row row = row_of("info_nce_vjp", name, Number::fp32, 2 * products, {a, a, {bank, features}, a, a});
       if (!wanted(row)) return;
       const std::vector<Shape> shapes{a, a, {bank, features}, {1}, {anchors}, {1}, a, a};
-      const Kernel prepare = [&](Backend& k, const Operands& v) { k.info_nce_forward(inputs(v), v[3], v[4]); };
       const Operands o(gpu(), shapes);
-      prepare(gpu(), o);
+      forward(gpu(), o, Precision::fp32);
       compare(
-          row, shapes, o, [&](Backend& k, const Operands& v) { k.info_nce_vjp(inputs(v), v[4], v[5], v[7], v[6]); },
-          nullptr, nullptr, prepare);
+          row, shapes, o,
+          [&](Backend& k, const Operands& v, Precision) {
+            k.run(kernel::InfoNceVjp{
+                .inputs = inputs(v), .lse = v[4], .loss_bar = v[5], .anchor_bar = v[7], .key_bar = v[6]});
+          },
+          nullptr, nullptr, forward);
     }
   }
 
  private:
+  // Operands: x, gamma, beta, mean, rstd, y.
+  static void norm_forward(Backend& backend, const BatchNormParams& params, const Operands& v) {
+    backend.run(kernel::BatchNormForward{.params = params,
+                                         .x = v[0],
+                                         .gamma = v[1],
+                                         .beta = v[2],
+                                         .residual = {},
+                                         .y = v[5],
+                                         .mean = v[3],
+                                         .rstd = v[4]});
+  }
+
   static Row row_of(const std::string& family, const std::string& name, Number number, double flops,
                     const std::vector<Shape>& operands) {
     Row row;
@@ -230,7 +253,7 @@ class Comparison {
   void compare(Row& row, const std::vector<Shape>& shapes, const Operands& operands, const Kernel& kernel,
                const char* peer_name, PeerCall* peer, const Kernel& prepare = nullptr) {
     constexpr double most_flops_on_cpu = 2e10;
-    kernel(gpu(), operands);
+    kernel(gpu(), operands, precision_of(row));
     const View& result = operands.result();
     const std::string instead = peer_name == nullptr ? "" : fmt::format(" instead of {}: {}", peer_name, row.note);
     if (peer != nullptr) {
@@ -243,17 +266,14 @@ class Comparison {
     } else if (row.flops > most_flops_on_cpu) {
       const Buffer own(gpu(), result.shape, 0);
       gpu().copy(result, own.view());
-      const Precision precision = row.number == "tf32" ? Precision::tf32 : Precision::bf16;
-      gpu().set_precision(Precision::fp32);
-      kernel(gpu(), operands);
-      gpu().set_precision(precision);
+      kernel(gpu(), operands, Precision::fp32);
       row.error = relative_error(own.view(), result);
       row.note = "own fp32" + instead;
     } else {
       Backend& cpu = open_device("cpu");
       const Operands same(cpu, shapes);
-      if (prepare) prepare(cpu, same);
-      kernel(cpu, same);
+      if (prepare) prepare(cpu, same, Precision::fp32);
+      kernel(cpu, same, Precision::fp32);
       std::vector<float> host(static_cast<std::size_t>(result.numel()));
       cpu.copy_to_host(same.result(), host.data());
       const Buffer expected(gpu(), result.shape, 0);
@@ -263,7 +283,7 @@ class Comparison {
     }
     row.ok = row.error <= row.tolerance;
     if (row.ok) {
-      row.own_ms = timer_.median_ms(settings_.runs, [&] { kernel(gpu(), operands); });
+      row.own_ms = timer_.median_ms(settings_.runs, [&] { kernel(gpu(), operands, precision_of(row)); });
       if (peer != nullptr) row.peer_ms = timer_.median_ms(settings_.runs, [&] { peer->run(); });
     }
     done_(row);
@@ -271,9 +291,8 @@ class Comparison {
 
   // |x - y| / |y|; x is overwritten. A NaN in either gives a NaN.
   static double relative_error(const View& x, const ConstView& y) {
-    Backend& backend = gpu();  // which has these for one tensor
-    backend.axpy(-1, y, x);
-    return std::sqrt(backend.dot(x, x) / backend.dot(y, y));
+    axpy(gpu(), -1, y, x);
+    return std::sqrt(dot(gpu(), x, x) / dot(gpu(), y, y));
   }
 
   Settings settings_;

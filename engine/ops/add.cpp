@@ -8,7 +8,7 @@ namespace {
 Tensor scaled(double factor, const Tensor& x) {
   if (!x || factor == 1) return x;
   Tensor y = Tensor::like(x);
-  y.backend().scale(factor, x, y);
+  y.backend().run(kernel::Scale{.alpha = factor, .x = x, .y = y});
   return y;
 }
 
@@ -37,10 +37,10 @@ class Add final : public Operator {
   [[nodiscard]] Tensor sum(const Tensor& a, const Tensor& b) const {
     Tensor y = Tensor::like(a);
     if (alpha_ == 1 && beta_ == 1) {
-      y.backend().add(a, b, y);
+      y.backend().run(kernel::Add{.a = a, .b = b, .y = y});
     } else {
-      y.backend().scale(alpha_, a, y);
-      y.backend().axpy(beta_, b, y);
+      y.backend().run(kernel::Scale{.alpha = alpha_, .x = a, .y = y});
+      mcn::axpy(y.backend(), beta_, b, y);
     }
     return y;
   }

@@ -41,7 +41,14 @@ class BatchNorm final : public Operator {
       check_shape(name(), "mean", mean_.value.shape(), channels);
     }
     Tensor y = Tensor::like(x[0]);
-    y.backend().batch_norm_forward(params_, x[0], x[1], x[2], residual, y, mean_.value, rstd_.value);
+    y.backend().run(kernel::BatchNormForward{.params = params_,
+                                             .x = x[0],
+                                             .gamma = x[1],
+                                             .beta = x[2],
+                                             .residual = residual,
+                                             .y = y,
+                                             .mean = mean_.value,
+                                             .rstd = rstd_.value});
     if (params_.relu) y_.value = y;
     if (statistics_ != nullptr) *statistics_ = {mean_.value, rstd_.value, x[0].shape().rows(), params_.eps};
     return y;
@@ -49,7 +56,8 @@ class BatchNorm final : public Operator {
 
   Tensors vjp(const Tensor& y_bar, Wanted wanted) override {
     Tensors bars = outputs(wanted, y_bar);
-    y_bar.backend().batch_norm_vjp(params_, saved(), y_bar, gradients(bars));
+    y_bar.backend().run(
+        kernel::BatchNormVjp{.params = params_, .saved = saved(), .y_bar = y_bar, .bars = gradients(bars)});
     return bars;
   }
 
@@ -61,8 +69,15 @@ class BatchNorm final : public Operator {
       rstd_.dot = Tensor::like(rstd_.value);
     }
     Tensor y_dot = Tensor::like(x_.value);
-    y_dot.backend().batch_norm_jvp(params_, saved(), x_.dot, gamma_.dot, at(x_dot, 2), at(x_dot, 3), y_dot, mean_.dot,
-                                   rstd_.dot);
+    y_dot.backend().run(kernel::BatchNormJvp{.params = params_,
+                                             .saved = saved(),
+                                             .x_dot = x_.dot,
+                                             .gamma_dot = gamma_.dot,
+                                             .beta_dot = at(x_dot, 2),
+                                             .residual_dot = at(x_dot, 3),
+                                             .y_dot = y_dot,
+                                             .mean_dot = mean_.dot,
+                                             .rstd_dot = rstd_.dot});
     return y_dot;
   }
 
@@ -74,8 +89,12 @@ class BatchNorm final : public Operator {
       rstd_.dot = Tensor::full(y_bar.backend(), y_bar.dtype(), rstd_.value.shape(), 0);
     }
     Tensors dots = outputs(wanted, y_bar_dot);
-    y_bar.backend().batch_norm_vjp_dot(params_, saved(), {x_.dot, gamma_.dot, mean_.dot, rstd_.dot}, y_bar, y_bar_dot,
-                                       gradients(dots));
+    y_bar.backend().run(kernel::BatchNormVjpDot{.params = params_,
+                                                .saved = saved(),
+                                                .saved_dot = {x_.dot, gamma_.dot, mean_.dot, rstd_.dot},
+                                                .y_bar = y_bar,
+                                                .y_bar_dot = y_bar_dot,
+                                                .dots = gradients(dots)});
     return dots;
   }
 
@@ -87,7 +106,7 @@ class BatchNorm final : public Operator {
     Tensor residual = !wanted[3] || !incoming ? Tensor() : params_.relu ? Tensor::like(incoming) : incoming;
     return {like_if(wanted[0], x_.value), like_if(wanted[1], gamma_.value), like_if(wanted[2], gamma_.value), residual};
   }
-  [[nodiscard]] BatchNormGradients gradients(const Tensors& bars) const {
+  [[nodiscard]] BatchNormGradients gradients(Tensors& bars) const {
     return {bars[0], bars[1], bars[2], params_.relu ? bars[3].view() : View{}};
   }
 

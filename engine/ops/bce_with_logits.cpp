@@ -18,23 +18,40 @@ class BceWithLogits final : public Operator {
       fail(name(), "targets are {}, logits {}", name_of(targets_.dtype()), name_of(x[0].dtype()));
     logits_.value = x[0];
     Tensor loss = scalar_like(x[0]);
-    loss.backend().bce_forward(pos_weight_, x[0], targets_, loss);
+    loss.backend().run(
+        kernel::BceForward{.pos_weight = pos_weight_, .logits = x[0], .targets = targets_, .loss = loss});
     return loss;
   }
   Tensors vjp(const Tensor& loss_bar, Wanted wanted) override {
     Tensor bar = like_if(wanted[0], logits_.value);
-    if (bar) bar.backend().bce_vjp(pos_weight_, logits_.value, targets_, loss_bar, bar);
+    if (bar)
+      bar.backend().run(kernel::BceVjp{.pos_weight = pos_weight_,
+                                       .logits = logits_.value,
+                                       .targets = targets_,
+                                       .loss_bar = loss_bar,
+                                       .logits_bar = bar});
     return {bar};
   }
   Tensor jvp(std::span<const Tensor> x_dot) override {
     logits_.dot = x_dot[0];
     Tensor loss_dot = scalar_like(logits_.value);
-    loss_dot.backend().bce_jvp(pos_weight_, logits_.value, targets_, x_dot[0], loss_dot);
+    loss_dot.backend().run(kernel::BceJvp{.pos_weight = pos_weight_,
+                                          .logits = logits_.value,
+                                          .targets = targets_,
+                                          .logits_dot = x_dot[0],
+                                          .loss_dot = loss_dot});
     return loss_dot;
   }
   Tensors vjp_dot(const Tensor& loss_bar, const Tensor& loss_bar_dot, Wanted wanted) override {
     Tensor dot = like_if(wanted[0] && (logits_.dot || loss_bar_dot), logits_.value);
-    if (dot) dot.backend().bce_vjp_dot(pos_weight_, logits_.value, targets_, logits_.dot, loss_bar, loss_bar_dot, dot);
+    if (dot)
+      dot.backend().run(kernel::BceVjpDot{.pos_weight = pos_weight_,
+                                          .logits = logits_.value,
+                                          .targets = targets_,
+                                          .logits_dot = logits_.dot,
+                                          .loss_bar = loss_bar,
+                                          .loss_bar_dot = loss_bar_dot,
+                                          .logits_bar_dot = dot});
     return {dot};
   }
 

@@ -1,4 +1,8 @@
-// 3-D convolution. Bilinear in (x, w): three kernels and their paired forms are all four rules.
+// 3-D convolution. Bilinear in (x, w): three kernels on sums of one or two products are all four rules.
+#include <algorithm>
+#include <iterator>
+#include <vector>
+
 #include "engine/ops.h"
 #include "engine/ops/check.h"
 
@@ -16,16 +20,15 @@ class Conv3d final : public Operator {
     x_.value = x[0];
     w_.value = x[1];
     Tensor y(x[0].backend(), x[0].dtype(), out_);
-    y.backend().conv3d_fprop(params_, x[0], x[1], y, Mode::overwrite);
+    fprop({{x[0], x[1]}}, y);
     return y;
   }
 
   Tensors vjp(const Tensor& y_bar, Wanted wanted) override {
     Tensor x_bar = like_if(wanted[0], x_.value);
     Tensor w_bar = like_if(wanted[1], w_.value);
-    Backend& backend = y_bar.backend();
-    if (x_bar) backend.conv3d_dgrad(params_, y_bar, w_.value, x_bar, Mode::overwrite);
-    if (w_bar) backend.conv3d_wgrad(params_, x_.value, y_bar, w_bar, Mode::overwrite);
+    if (x_bar) dgrad({{y_bar, w_.value}}, x_bar);
+    if (w_bar) wgrad({{x_.value, y_bar}}, w_bar);
     return {x_bar, w_bar};
   }
 
@@ -34,43 +37,42 @@ class Conv3d final : public Operator {
     const Tensor& w = w_.value;
     x_.dot = at(x_dot, 0);
     w_.dot = at(x_dot, 1);
-    if (!x_.dot && !w_.dot) return {};
+    const std::vector<ConvProduct> products = without_absent({{x_.dot, w}, {x, w_.dot}});
+    if (products.empty()) return {};
     Tensor y_dot(x.backend(), x.dtype(), out_);
-    if (x_.dot && w_.dot)
-      y_dot.backend().conv3d_fprop_pair(params_, x_.dot, w, x, w_.dot, y_dot);
-    else if (x_.dot)
-      y_dot.backend().conv3d_fprop(params_, x_.dot, w, y_dot, Mode::overwrite);
-    else
-      y_dot.backend().conv3d_fprop(params_, x, w_.dot, y_dot, Mode::overwrite);
+    fprop(products, y_dot);
     return y_dot;
   }
 
   Tensors vjp_dot(const Tensor& y_bar, const Tensor& y_bar_dot, Wanted wanted) override {
     const Tensor& x = x_.value;
     const Tensor& w = w_.value;
-    Backend& backend = y_bar.backend();
-    Tensor x_bar_dot = like_if(wanted[0] && (w_.dot || y_bar_dot), x);
-    if (x_bar_dot) {
-      if (w_.dot && y_bar_dot)
-        backend.conv3d_dgrad_pair(params_, y_bar_dot, w, y_bar, w_.dot, x_bar_dot);
-      else if (y_bar_dot)
-        backend.conv3d_dgrad(params_, y_bar_dot, w, x_bar_dot, Mode::overwrite);
-      else
-        backend.conv3d_dgrad(params_, y_bar, w_.dot, x_bar_dot, Mode::overwrite);
-    }
-    Tensor w_bar_dot = like_if(wanted[1] && (x_.dot || y_bar_dot), w);
-    if (w_bar_dot) {
-      if (x_.dot && y_bar_dot)
-        backend.conv3d_wgrad_pair(params_, x_.dot, y_bar, x, y_bar_dot, w_bar_dot);
-      else if (y_bar_dot)
-        backend.conv3d_wgrad(params_, x, y_bar_dot, w_bar_dot, Mode::overwrite);
-      else
-        backend.conv3d_wgrad(params_, x_.dot, y_bar, w_bar_dot, Mode::overwrite);
-    }
+    const std::vector<ConvProduct> of_x = without_absent({{y_bar_dot, w}, {y_bar, w_.dot}});
+    Tensor x_bar_dot = like_if(wanted[0] && !of_x.empty(), x);
+    if (x_bar_dot) dgrad(of_x, x_bar_dot);
+    const std::vector<ConvProduct> of_w = without_absent({{x_.dot, y_bar}, {x, y_bar_dot}});
+    Tensor w_bar_dot = like_if(wanted[1] && !of_w.empty(), w);
+    if (w_bar_dot) wgrad(of_w, w_bar_dot);
     return {x_bar_dot, w_bar_dot};
   }
 
  private:
+  // A product with an absent factor is zero.
+  static std::vector<ConvProduct> without_absent(std::initializer_list<ConvProduct> all) {
+    std::vector<ConvProduct> products;
+    std::ranges::copy_if(all, std::back_inserter(products), [](const ConvProduct& p) { return p.a && p.b; });
+    return products;
+  }
+  void fprop(const std::vector<ConvProduct>& products, Tensor& y) const {
+    y.backend().run(kernel::Conv3dFprop{.params = params_, .products = products, .y = y});
+  }
+  void dgrad(const std::vector<ConvProduct>& products, Tensor& x_bar) const {
+    x_bar.backend().run(kernel::Conv3dDgrad{.params = params_, .products = products, .x_bar = x_bar});
+  }
+  void wgrad(const std::vector<ConvProduct>& products, Tensor& w_bar) const {
+    w_bar.backend().run(kernel::Conv3dWgrad{.params = params_, .products = products, .w_bar = w_bar});
+  }
+
   [[nodiscard]] Shape output_shape(const Shape& x, const Shape& w) const {
     check_rank(name(), "x", x, 5);
     check_rank(name(), "weight", w, 5);

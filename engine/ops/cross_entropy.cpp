@@ -23,26 +23,39 @@ class CrossEntropy final : public Operator {
     logits_.value = x[0];
     lse_.value = Tensor(x[0].backend(), x[0].dtype(), rows);
     Tensor loss = scalar_like(x[0]);
-    loss.backend().cross_entropy_forward(x[0], labels_, loss, lse_.value);
+    loss.backend().run(kernel::CrossEntropyForward{.logits = x[0], .labels = labels_, .loss = loss, .lse = lse_.value});
     return loss;
   }
   Tensors vjp(const Tensor& loss_bar, Wanted wanted) override {
     Tensor bar = like_if(wanted[0], logits_.value);
-    if (bar) bar.backend().cross_entropy_vjp(logits_.value, labels_, lse_.value, loss_bar, bar);
+    if (bar)
+      bar.backend().run(kernel::CrossEntropyVjp{
+          .logits = logits_.value, .labels = labels_, .lse = lse_.value, .loss_bar = loss_bar, .logits_bar = bar});
     return {bar};
   }
   Tensor jvp(std::span<const Tensor> x_dot) override {
     logits_.dot = x_dot[0];
     lse_.dot = Tensor::like(lse_.value);
     Tensor loss_dot = scalar_like(lse_.value);
-    loss_dot.backend().cross_entropy_jvp(logits_.value, labels_, lse_.value, x_dot[0], loss_dot, lse_.dot);
+    loss_dot.backend().run(kernel::CrossEntropyJvp{.logits = logits_.value,
+                                                   .labels = labels_,
+                                                   .lse = lse_.value,
+                                                   .logits_dot = x_dot[0],
+                                                   .loss_dot = loss_dot,
+                                                   .lse_dot = lse_.dot});
     return loss_dot;
   }
   Tensors vjp_dot(const Tensor& loss_bar, const Tensor& loss_bar_dot, Wanted wanted) override {
     Tensor dot = like_if(wanted[0] && (logits_.dot || loss_bar_dot), logits_.value);
     if (dot)
-      dot.backend().cross_entropy_vjp_dot(logits_.value, labels_, lse_.value, logits_.dot, lse_.dot, loss_bar,
-                                          loss_bar_dot, dot);
+      dot.backend().run(kernel::CrossEntropyVjpDot{.logits = logits_.value,
+                                                   .labels = labels_,
+                                                   .lse = lse_.value,
+                                                   .logits_dot = logits_.dot,
+                                                   .lse_dot = lse_.dot,
+                                                   .loss_bar = loss_bar,
+                                                   .loss_bar_dot = loss_bar_dot,
+                                                   .logits_bar_dot = dot});
     return {dot};
   }
 

@@ -33,12 +33,13 @@ class InfoNce final : public Operator {
     key_.value = x[1];
     lse_.value = Tensor(x[0].backend(), x[0].dtype(), {rows});
     Tensor loss = scalar_like(x[0]);
-    loss.backend().info_nce_forward(inputs(), loss, lse_.value);
+    loss.backend().run(kernel::InfoNceForward{.inputs = inputs(), .loss = loss, .lse = lse_.value});
     return loss;
   }
   Tensors vjp(const Tensor& loss_bar, Wanted wanted) override {
     Tensors bars{Tensor::like(anchor_.value), Tensor::like(key_.value)};
-    loss_bar.backend().info_nce_vjp(inputs(), lse_.value, loss_bar, bars[0], bars[1]);
+    loss_bar.backend().run(kernel::InfoNceVjp{
+        .inputs = inputs(), .lse = lse_.value, .loss_bar = loss_bar, .anchor_bar = bars[0], .key_bar = bars[1]});
     return only(std::move(bars), wanted);
   }
   Tensor jvp(std::span<const Tensor> x_dot) override {
@@ -46,14 +47,26 @@ class InfoNce final : public Operator {
     key_.dot = at(x_dot, 1);
     lse_.dot = Tensor::like(lse_.value);
     Tensor loss_dot = scalar_like(lse_.value);
-    loss_dot.backend().info_nce_jvp(inputs(), lse_.value, anchor_.dot, key_.dot, loss_dot, lse_.dot);
+    loss_dot.backend().run(kernel::InfoNceJvp{.inputs = inputs(),
+                                              .lse = lse_.value,
+                                              .anchor_dot = anchor_.dot,
+                                              .key_dot = key_.dot,
+                                              .loss_dot = loss_dot,
+                                              .lse_dot = lse_.dot});
     return loss_dot;
   }
   Tensors vjp_dot(const Tensor& loss_bar, const Tensor& loss_bar_dot, Wanted wanted) override {
     if (!anchor_.dot && !key_.dot && !loss_bar_dot) return Tensors(2);
     Tensors dots{Tensor::like(anchor_.value), Tensor::like(key_.value)};
-    loss_bar.backend().info_nce_vjp_dot(inputs(), lse_.value, anchor_.dot, key_.dot, lse_.dot, loss_bar, loss_bar_dot,
-                                        dots[0], dots[1]);
+    loss_bar.backend().run(kernel::InfoNceVjpDot{.inputs = inputs(),
+                                                 .lse = lse_.value,
+                                                 .anchor_dot = anchor_.dot,
+                                                 .key_dot = key_.dot,
+                                                 .lse_dot = lse_.dot,
+                                                 .loss_bar = loss_bar,
+                                                 .loss_bar_dot = loss_bar_dot,
+                                                 .anchor_bar_dot = dots[0],
+                                                 .key_bar_dot = dots[1]});
     return only(std::move(dots), wanted);
   }
 

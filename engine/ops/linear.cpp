@@ -21,8 +21,8 @@ class Linear final : public Operator {
     x_.value = x[0];
     w_.value = x[1];
     Tensor y = output();
-    y.backend().gemm(false, true, x[0], x[1], y, Mode::overwrite);
-    if (bias) y.backend().add_bias(bias, y);
+    y.backend().run(kernel::Gemm{.transpose_b = Transpose::yes, .a = x[0], .b = x[1], .c = y});
+    if (bias) y.backend().run(kernel::AddBias{.bias = bias, .y = y});
     return y;
   }
 
@@ -30,8 +30,8 @@ class Linear final : public Operator {
     Backend& backend = y_bar.backend();
     Tensor x_bar = like_if(wanted[0], x_.value);
     Tensor w_bar = like_if(wanted[1], w_.value);
-    if (x_bar) backend.gemm(false, false, y_bar, w_.value, x_bar, Mode::overwrite);
-    if (w_bar) backend.gemm(true, false, y_bar, x_.value, w_bar, Mode::overwrite);
+    if (x_bar) backend.run(kernel::Gemm{.a = y_bar, .b = w_.value, .c = x_bar});
+    if (w_bar) backend.run(kernel::Gemm{.transpose_a = Transpose::yes, .a = y_bar, .b = x_.value, .c = w_bar});
     return {x_bar, w_bar, bias_gradient(y_bar, wanted)};
   }
 
@@ -42,11 +42,16 @@ class Linear final : public Operator {
     Tensor y_dot = output();
     Backend& backend = y_dot.backend();
     if (x_.dot)
-      backend.gemm(false, true, x_.dot, w_.value, y_dot, Mode::overwrite);
+      backend.run(kernel::Gemm{.transpose_b = Transpose::yes, .a = x_.dot, .b = w_.value, .c = y_dot});
     else if (!w_.dot)
-      backend.fill(0, y_dot);
-    if (w_.dot) backend.gemm(false, true, x_.value, w_.dot, y_dot, x_.dot ? Mode::accumulate : Mode::overwrite);
-    if (bias_dot) backend.add_bias(bias_dot, y_dot);
+      backend.run(kernel::Fill{.value = 0, .y = y_dot});
+    if (w_.dot)
+      backend.run(kernel::Gemm{.transpose_b = Transpose::yes,
+                               .a = x_.value,
+                               .b = w_.dot,
+                               .c = y_dot,
+                               .mode = x_.dot ? Mode::accumulate : Mode::overwrite});
+    if (bias_dot) backend.run(kernel::AddBias{.bias = bias_dot, .y = y_dot});
     return y_dot;
   }
 
@@ -55,13 +60,16 @@ class Linear final : public Operator {
     const Mode second = y_bar_dot ? Mode::accumulate : Mode::overwrite;
     Tensor x_bar_dot = like_if(wanted[0] && (y_bar_dot || w_.dot), x_.value);
     if (x_bar_dot) {
-      if (y_bar_dot) backend.gemm(false, false, y_bar_dot, w_.value, x_bar_dot, Mode::overwrite);
-      if (w_.dot) backend.gemm(false, false, y_bar, w_.dot, x_bar_dot, second);
+      if (y_bar_dot) backend.run(kernel::Gemm{.a = y_bar_dot, .b = w_.value, .c = x_bar_dot});
+      if (w_.dot) backend.run(kernel::Gemm{.a = y_bar, .b = w_.dot, .c = x_bar_dot, .mode = second});
     }
     Tensor w_bar_dot = like_if(wanted[1] && (y_bar_dot || x_.dot), w_.value);
     if (w_bar_dot) {
-      if (y_bar_dot) backend.gemm(true, false, y_bar_dot, x_.value, w_bar_dot, Mode::overwrite);
-      if (x_.dot) backend.gemm(true, false, y_bar, x_.dot, w_bar_dot, second);
+      if (y_bar_dot)
+        backend.run(kernel::Gemm{.transpose_a = Transpose::yes, .a = y_bar_dot, .b = x_.value, .c = w_bar_dot});
+      if (x_.dot)
+        backend.run(
+            kernel::Gemm{.transpose_a = Transpose::yes, .a = y_bar, .b = x_.dot, .c = w_bar_dot, .mode = second});
     }
     return {x_bar_dot, w_bar_dot, y_bar_dot ? bias_gradient(y_bar_dot, wanted) : Tensor()};
   }
@@ -73,7 +81,7 @@ class Linear final : public Operator {
   [[nodiscard]] Tensor bias_gradient(const Tensor& y_bar, Wanted wanted) const {
     if (!wanted[2]) return {};
     Tensor bias_bar(y_bar.backend(), y_bar.dtype(), bias_shape_);
-    y_bar.backend().sum_rows(y_bar, bias_bar, Mode::overwrite);
+    y_bar.backend().run(kernel::SumRows{.x = y_bar, .out = bias_bar});
     return bias_bar;
   }
 

@@ -17,25 +17,35 @@ class Pairing final : public Operator {
     a_.value = x[0];
     b_.value = x[1];
     Tensor y = output();
-    y.backend().pairing_forward(scale_, x[0], x[1], y);
+    y.backend().run(kernel::PairingForward{.scale = scale_, .a = x[0], .b = x[1], .y = y});
     return y;
   }
   Tensors vjp(const Tensor& y_bar, Wanted wanted) override {
     Tensors bars{Tensor::like(a_.value), Tensor::like(b_.value)};
-    y_bar.backend().pairing_vjp(scale_, a_.value, b_.value, y_bar, bars[0], bars[1]);
+    y_bar.backend().run(kernel::PairingVjp{
+        .scale = scale_, .a = a_.value, .b = b_.value, .y_bar = y_bar, .a_bar = bars[0], .b_bar = bars[1]});
     return only(std::move(bars), wanted);
   }
   Tensor jvp(std::span<const Tensor> x_dot) override {
     a_.dot = at(x_dot, 0);
     b_.dot = at(x_dot, 1);
     Tensor y_dot = output();
-    y_dot.backend().pairing_jvp(scale_, a_.value, b_.value, a_.dot, b_.dot, y_dot);
+    y_dot.backend().run(kernel::PairingJvp{
+        .scale = scale_, .a = a_.value, .b = b_.value, .a_dot = a_.dot, .b_dot = b_.dot, .y_dot = y_dot});
     return y_dot;
   }
   Tensors vjp_dot(const Tensor& y_bar, const Tensor& y_bar_dot, Wanted wanted) override {
     if (!a_.dot && !b_.dot && !y_bar_dot) return Tensors(2);
     Tensors dots{Tensor::like(a_.value), Tensor::like(b_.value)};
-    y_bar.backend().pairing_vjp_dot(scale_, a_.value, b_.value, a_.dot, b_.dot, y_bar, y_bar_dot, dots[0], dots[1]);
+    y_bar.backend().run(kernel::PairingVjpDot{.scale = scale_,
+                                              .a = a_.value,
+                                              .b = b_.value,
+                                              .a_dot = a_.dot,
+                                              .b_dot = b_.dot,
+                                              .y_bar = y_bar,
+                                              .y_bar_dot = y_bar_dot,
+                                              .a_bar_dot = dots[0],
+                                              .b_bar_dot = dots[1]});
     return only(std::move(dots), wanted);
   }
 

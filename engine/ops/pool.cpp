@@ -33,18 +33,18 @@ class MaxPool final : public Operator {
     in_ = x[0].shape();
     Tensor y(x[0].backend(), x[0].dtype(), pooled_shape(name(), in_, params_));
     index_.value = Tensor(x[0].backend(), DType::i32, y.shape());
-    y.backend().max_pool(params_, x[0], y, index_.value);
+    y.backend().run(kernel::MaxPool{.params = params_, .x = x[0], .y = y, .index = index_.value});
     return y;
   }
   Tensors vjp(const Tensor& y_bar, Wanted wanted) override {
     if (!wanted[0] || !y_bar) return Tensors(1);
     Tensor x_bar(y_bar.backend(), y_bar.dtype(), in_);
-    y_bar.backend().max_pool_scatter(y_bar, index_.value, x_bar);
+    y_bar.backend().run(kernel::MaxPoolScatter{.y_bar = y_bar, .index = index_.value, .x_bar = x_bar});
     return {x_bar};
   }
   Tensor jvp(std::span<const Tensor> x_dot) override {
     Tensor y_dot(x_dot[0].backend(), x_dot[0].dtype(), index_.value.shape());
-    y_dot.backend().max_pool_gather(x_dot[0], index_.value, y_dot);
+    y_dot.backend().run(kernel::MaxPoolGather{.x_dot = x_dot[0], .index = index_.value, .y_dot = y_dot});
     return y_dot;
   }
   Tensors vjp_dot(const Tensor&, const Tensor& y_bar_dot, Wanted wanted) override { return vjp(y_bar_dot, wanted); }
@@ -69,7 +69,7 @@ class AvgPool final : public Operator {
   Tensors vjp(const Tensor& y_bar, Wanted wanted) override {
     if (!wanted[0] || !y_bar) return Tensors(1);
     Tensor x_bar(y_bar.backend(), y_bar.dtype(), in_);
-    y_bar.backend().avg_pool_adjoint(params_, y_bar, x_bar);
+    y_bar.backend().run(kernel::AvgPoolAdjoint{.params = params_, .y_bar = y_bar, .x_bar = x_bar});
     return {x_bar};
   }
   Tensor jvp(std::span<const Tensor> x_dot) override { return pooled(x_dot[0]); }
@@ -78,7 +78,7 @@ class AvgPool final : public Operator {
  private:
   [[nodiscard]] Tensor pooled(const Tensor& x) const {
     Tensor y(x.backend(), x.dtype(), out_);
-    y.backend().avg_pool(params_, x, y);
+    y.backend().run(kernel::AvgPool{.params = params_, .x = x, .y = y});
     return y;
   }
 
@@ -101,7 +101,8 @@ class GlobalAvgPool final : public Operator {
   Tensors vjp(const Tensor& y_bar, Wanted wanted) override {
     if (!wanted[0] || !y_bar) return Tensors(1);
     Tensor x_bar(y_bar.backend(), y_bar.dtype(), in_);
-    y_bar.backend().avg_pool_adjoint(window_, y_bar.reshaped({in_.n(), 1, 1, 1, in_.c()}), x_bar);
+    y_bar.backend().run(kernel::AvgPoolAdjoint{
+        .params = window_, .y_bar = y_bar.reshaped({in_.n(), 1, 1, 1, in_.c()}), .x_bar = x_bar});
     return {x_bar};
   }
   Tensor jvp(std::span<const Tensor> x_dot) override { return pooled(x_dot[0]); }
@@ -110,7 +111,7 @@ class GlobalAvgPool final : public Operator {
  private:
   [[nodiscard]] Tensor pooled(const Tensor& x) const {
     Tensor y(x.backend(), x.dtype(), {in_.n(), 1, 1, 1, in_.c()});
-    y.backend().avg_pool(window_, x, y);
+    y.backend().run(kernel::AvgPool{.params = window_, .x = x, .y = y});
     return y.reshaped({in_.n(), in_.c()});
   }
 

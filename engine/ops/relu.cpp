@@ -12,7 +12,7 @@ class Relu final : public Operator {
   Tensor forward(std::span<const Tensor> x) override {
     check_inputs(name(), x, 1);
     y_.value = Tensor::like(x[0]);
-    y_.value.backend().relu(x[0], y_.value);
+    y_.value.backend().run(kernel::Relu{.x = x[0], .y = y_.value});
     return y_.value;
   }
   Tensors vjp(const Tensor& y_bar, Wanted wanted) override { return {wanted[0] ? masked(y_bar) : Tensor()}; }
@@ -25,7 +25,7 @@ class Relu final : public Operator {
   [[nodiscard]] Tensor masked(const Tensor& g) const {
     if (!g) return {};
     Tensor out = Tensor::like(g);
-    out.backend().relu_mask(y_.value, g, out);
+    out.backend().run(kernel::ReluMask{.y = y_.value, .g = g, .out = out});
     return out;
   }
 

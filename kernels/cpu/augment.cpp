@@ -131,31 +131,32 @@ void mirror_rows(std::int64_t rows, int size, float* pixels) {
 
 }  // namespace
 
-void CpuBackend::augment(const AugmentParams& p, std::span<const AugmentClip> clips, ConstView frames, View y) {
-  count_kernel();
-  if (clips.empty()) return;
-  const std::int64_t depth = frames.shape[1];
-  const auto height = static_cast<int>(frames.shape[2]), width = static_cast<int>(frames.shape[3]);
-  const std::int64_t picture = std::int64_t{p.size} * p.size * 3;
-  const std::int64_t line = 3 * std::max<std::int64_t>(width, p.size + 2 * AugmentClip::most_radius);
+template <>
+void CpuBackend::compute(const kernel::Augment& k) {
+  if (k.clips.empty()) return;
+  const std::int64_t depth = k.frames.shape[1];
+  const auto height = static_cast<int>(k.frames.shape[2]), width = static_cast<int>(k.frames.shape[3]);
+  const std::int64_t picture = std::int64_t{k.params.size} * k.params.size * 3;
+  const std::int64_t line = 3 * std::max<std::int64_t>(width, k.params.size + 2 * AugmentClip::most_radius);
   const std::int64_t room = depth * picture + picture + line;
   const Scratch<float> scratch(allocator_, slot_count() * room);
-  dispatch_float(y.dtype, [&]<class T>(T) {
-    parallel_slots(static_cast<std::int64_t>(clips.size()), [&](std::int64_t n, std::int64_t slot) {
-      const AugmentClip& clip = clips[static_cast<std::size_t>(n)];
+  dispatch_float(k.y.dtype, [&]<class T>(T) {
+    parallel_slots(static_cast<std::int64_t>(k.clips.size()), [&](std::int64_t n, std::int64_t slot) {
+      const AugmentClip& clip = k.clips[static_cast<std::size_t>(n)];
       float* const pixels = scratch.get() + slot * room;
       float* const across = pixels + depth * picture;
-      const Frames in{frames.as<std::uint8_t>() + n * depth * height * width * 3, depth, height, width};
-      crop(p, clip, in, across + picture, pixels);
-      recolor(p, clip, pixels, depth * p.size * p.size);
-      if (clip.radius > 0) blur(clip, depth, p.size, across + picture, across, pixels);
-      if (clip.flip) mirror_rows(depth * p.size, p.size, pixels);
-      const std::int64_t step = p.residual ? 2 : 1;
-      T* out = y.as<T>() + n * (depth / step) * picture;
+      const Frames in{k.frames.as<std::uint8_t>() + n * depth * height * width * 3, depth, height, width};
+      crop(k.params, clip, in, across + picture, pixels);
+      recolor(k.params, clip, pixels, depth * k.params.size * k.params.size);
+      if (clip.radius > 0) blur(clip, depth, k.params.size, across + picture, across, pixels);
+      if (clip.flip) mirror_rows(depth * k.params.size, k.params.size, pixels);
+      const std::int64_t step = k.params.residual ? 2 : 1;
+      T* out = k.y.as<T>() + n * (depth / step) * picture;
       for (std::int64_t d = 0; d < depth / step; ++d) {
         const float* now = pixels + (step * d + step - 1) * picture;
         const float* before = pixels + step * d * picture;
-        for (std::int64_t i = 0; i < picture; ++i) *out++ = static_cast<T>(p.residual ? now[i] - before[i] : now[i]);
+        for (std::int64_t i = 0; i < picture; ++i)
+          *out++ = static_cast<T>(k.params.residual ? now[i] - before[i] : now[i]);
       }
     });
   });

@@ -171,16 +171,16 @@ void vjp(CachingAllocator& allocator, const BatchNormParams& params, const Batch
 
 }  // namespace
 
-void CpuBackend::batch_norm_forward(const BatchNormParams& params, ConstView x, ConstView gamma, ConstView beta,
-                                    ConstView residual, View y, View mean, View rstd) {
-  count_kernel();
-  dispatch_float(x.dtype, [&]<class T>(T) { forward<T>(allocator_, params, x, gamma, beta, residual, y, mean, rstd); });
+template <>
+void CpuBackend::compute(const kernel::BatchNormForward& k) {
+  dispatch_float(k.x.dtype, [&]<class T>(T) {
+    forward<T>(allocator_, k.params, k.x, k.gamma, k.beta, k.residual, k.y, k.mean, k.rstd);
+  });
 }
 
-void CpuBackend::batch_norm_vjp(const BatchNormParams& params, const BatchNormSaved& saved, ConstView y_bar,
-                                const BatchNormGradients& out) {
-  count_kernel();
-  dispatch_float(y_bar.dtype, [&]<class T>(T) { vjp<T>(allocator_, params, saved, y_bar, out); });
+template <>
+void CpuBackend::compute(const kernel::BatchNormVjp& k) {
+  dispatch_float(k.y_bar.dtype, [&]<class T>(T) { vjp<T>(allocator_, k.params, k.saved, k.y_bar, k.bars); });
 }
 
 }  // namespace mcn::cpu

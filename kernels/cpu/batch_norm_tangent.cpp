@@ -184,20 +184,19 @@ void vjp_dot(CachingAllocator& allocator, const BatchNormParams& params, const B
 
 }  // namespace
 
-void CpuBackend::batch_norm_jvp(const BatchNormParams& params, const BatchNormSaved& saved, ConstView x_dot,
-                                ConstView gamma_dot, ConstView beta_dot, ConstView residual_dot, View y_dot,
-                                View mean_dot, View rstd_dot) {
-  count_kernel();
-  dispatch_float(y_dot.dtype, [&]<class T>(T) {
-    jvp<T>(allocator_, params, saved, x_dot, gamma_dot, beta_dot, residual_dot, y_dot, mean_dot, rstd_dot);
+template <>
+void CpuBackend::compute(const kernel::BatchNormJvp& k) {
+  dispatch_float(k.y_dot.dtype, [&]<class T>(T) {
+    jvp<T>(allocator_, k.params, k.saved, k.x_dot, k.gamma_dot, k.beta_dot, k.residual_dot, k.y_dot, k.mean_dot,
+           k.rstd_dot);
   });
 }
 
-void CpuBackend::batch_norm_vjp_dot(const BatchNormParams& params, const BatchNormSaved& saved,
-                                    const BatchNormSavedDot& dot, ConstView y_bar, ConstView y_bar_dot,
-                                    const BatchNormGradients& out) {
-  count_kernel();
-  dispatch_float(y_bar.dtype, [&]<class T>(T) { vjp_dot<T>(allocator_, params, saved, dot, y_bar, y_bar_dot, out); });
+template <>
+void CpuBackend::compute(const kernel::BatchNormVjpDot& k) {
+  dispatch_float(k.y_bar.dtype, [&]<class T>(T) {
+    vjp_dot<T>(allocator_, k.params, k.saved, k.saved_dot, k.y_bar, k.y_bar_dot, k.dots);
+  });
 }
 
 }  // namespace mcn::cpu

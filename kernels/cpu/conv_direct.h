@@ -9,11 +9,6 @@
 
 namespace mcn::cpu {
 
-/// One product of a sum of convolutions; all products of a sum have the same shapes.
-struct ConvProduct {
-  ConstView a, b;
-};
-
 /// y (+)= sum of a * b, a: x, b: w
 template <class T>
 void direct_fprop(CachingAllocator&, const Conv3dParams&, std::span<const ConvProduct>, View y, Mode);

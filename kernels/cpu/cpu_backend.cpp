@@ -20,18 +20,11 @@ std::int64_t bytes_of(ConstView x) { return x.numel() * static_cast<std::int64_t
 
 }  // namespace
 
-void CpuBackend::copy_from_host(const void* host, View y) {
-  count_kernel();
-  copy_bytes(host, y.data, bytes_of(y));
-}
+void CpuBackend::copy_from_host(const void* host, View y) { copy_bytes(host, y.data, bytes_of(y)); }
 
-void CpuBackend::copy_to_host(ConstView x, void* host) {
-  count_kernel();
-  copy_bytes(x.data, host, bytes_of(x));
-}
+void CpuBackend::copy_to_host(ConstView x, void* host) { copy_bytes(x.data, host, bytes_of(x)); }
 
 void CpuBackend::copy(ConstView x, View y) {
-  count_kernel();
   if (x.data != y.data) copy_bytes(x.data, y.data, bytes_of(y));
 }
 

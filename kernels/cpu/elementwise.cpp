@@ -64,79 +64,80 @@ bool finite(std::int64_t n, const T* p) {
 
 }  // namespace
 
-void CpuBackend::fill(double value, View y) {
-  count_kernel();
-  dispatch_float(y.dtype, [&]<class T>(T) {
-    T* out = y.as<T>();
-    const T v = static_cast<T>(value);
-    for_each_element(y.numel(), [=](std::int64_t i) { out[i] = v; });
+template <>
+void CpuBackend::compute(const kernel::Fill& k) {
+  dispatch_float(k.y.dtype, [&]<class T>(T) {
+    T* out = k.y.as<T>();
+    const T v = static_cast<T>(k.value);
+    for_each_element(k.y.numel(), [=](std::int64_t i) { out[i] = v; });
   });
 }
 
-void CpuBackend::scale(double alpha, ConstView x, View y) {
-  count_kernel();
-  dispatch_float(y.dtype, [&]<class T>(T) {
-    const T* in = x.as<T>();
-    T* out = y.as<T>();
-    const T a = static_cast<T>(alpha);
-    for_each_element(y.numel(), [=](std::int64_t i) { out[i] = a * in[i]; });
+template <>
+void CpuBackend::compute(const kernel::Scale& k) {
+  dispatch_float(k.y.dtype, [&]<class T>(T) {
+    const T* in = k.x.as<T>();
+    T* out = k.y.as<T>();
+    const T a = static_cast<T>(k.alpha);
+    for_each_element(k.y.numel(), [=](std::int64_t i) { out[i] = a * in[i]; });
   });
 }
 
-void CpuBackend::axpy(double alpha, std::span<const ConstView> x, std::span<const View> y) {
-  count_kernel();
-  for (std::size_t n = 0; n < y.size(); ++n)
-    dispatch_float(y[n].dtype, [&]<class T>(T) {
-      const T* in = x[n].as<T>();
-      T* out = y[n].as<T>();
-      const T a = static_cast<T>(alpha);
-      for_each_element(y[n].numel(), [=](std::int64_t i) { out[i] += a * in[i]; });
+template <>
+void CpuBackend::compute(const kernel::Axpy& k) {
+  for (std::size_t n = 0; n < k.y.size(); ++n)
+    dispatch_float(k.y[n].dtype, [&]<class T>(T) {
+      const T* in = k.x[n].as<T>();
+      T* out = k.y[n].as<T>();
+      const T a = static_cast<T>(k.alpha);
+      for_each_element(k.y[n].numel(), [=](std::int64_t i) { out[i] += a * in[i]; });
     });
 }
 
-void CpuBackend::add(ConstView a, ConstView b, View y) {
-  count_kernel();
-  dispatch_float(y.dtype, [&]<class T>(T) {
-    const T* p = a.as<T>();
-    const T* q = b.as<T>();
-    T* out = y.as<T>();
-    for_each_element(y.numel(), [=](std::int64_t i) { out[i] = p[i] + q[i]; });
+template <>
+void CpuBackend::compute(const kernel::Add& k) {
+  dispatch_float(k.y.dtype, [&]<class T>(T) {
+    const T* p = k.a.as<T>();
+    const T* q = k.b.as<T>();
+    T* out = k.y.as<T>();
+    for_each_element(k.y.numel(), [=](std::int64_t i) { out[i] = p[i] + q[i]; });
   });
 }
 
-void CpuBackend::relu(ConstView x, View y) {
-  count_kernel();
-  dispatch_float(y.dtype, [&]<class T>(T) {
-    const T* in = x.as<T>();
-    T* out = y.as<T>();
+template <>
+void CpuBackend::compute(const kernel::Relu& k) {
+  dispatch_float(k.y.dtype, [&]<class T>(T) {
+    const T* in = k.x.as<T>();
+    T* out = k.y.as<T>();
     // Written so that NaN stays.
-    for_each_element(y.numel(), [=](std::int64_t i) { out[i] = in[i] < T{0} ? T{0} : in[i]; });
+    for_each_element(k.y.numel(), [=](std::int64_t i) { out[i] = in[i] < T{0} ? T{0} : in[i]; });
   });
 }
 
-void CpuBackend::relu_mask(ConstView y, ConstView g, View out) {
-  count_kernel();
-  dispatch_float(out.dtype, [&]<class T>(T) {
-    const T* mask = y.as<T>();
-    const T* in = g.as<T>();
-    T* to = out.as<T>();
-    for_each_element(out.numel(), [=](std::int64_t i) { to[i] = mask[i] <= T{0} ? T{0} : in[i]; });
+template <>
+void CpuBackend::compute(const kernel::ReluMask& k) {
+  dispatch_float(k.out.dtype, [&]<class T>(T) {
+    const T* mask = k.y.as<T>();
+    const T* in = k.g.as<T>();
+    T* to = k.out.as<T>();
+    for_each_element(k.out.numel(), [=](std::int64_t i) { to[i] = mask[i] <= T{0} ? T{0} : in[i]; });
   });
 }
 
-double CpuBackend::dot(std::span<const ConstView> a, std::span<const ConstView> b) {
-  count_kernel();
+template <>
+double CpuBackend::compute(const kernel::Dot& k) {
   double sum = 0;
-  for (std::size_t n = 0; n < a.size(); ++n)
-    sum += dispatch_float(a[n].dtype,
-                          [&]<class T>(T) { return dot_of(allocator_, a[n].numel(), a[n].as<T>(), b[n].as<T>()); });
+  for (std::size_t n = 0; n < k.a.size(); ++n)
+    sum += dispatch_float(
+        k.a[n].dtype, [&]<class T>(T) { return dot_of(allocator_, k.a[n].numel(), k.a[n].as<T>(), k.b[n].as<T>()); });
   return sum;
 }
 
-bool CpuBackend::all_finite(std::span<const ConstView> x) {
-  count_kernel();
-  return std::ranges::all_of(
-      x, [](ConstView v) { return dispatch_float(v.dtype, [&]<class T>(T) { return finite(v.numel(), v.as<T>()); }); });
+template <>
+bool CpuBackend::compute(const kernel::AllFinite& k) {
+  return std::ranges::all_of(k.x, [](ConstView v) {
+    return dispatch_float(v.dtype, [&]<class T>(T) { return finite(v.numel(), v.as<T>()); });
+  });
 }
 
 }  // namespace mcn::cpu

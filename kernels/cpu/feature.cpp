@@ -35,31 +35,31 @@ double at(const T* p, std::int64_t i) {
 
 }  // namespace
 
-void CpuBackend::l2_normalize_forward(double eps, ConstView x, View y, View norm) {
-  count_kernel();
-  dispatch_float(x.dtype, [&]<class T>(T) {
-    const std::int64_t columns = x.shape.back();
-    each_row(x.shape.rows(), columns, [&](std::int64_t r) {
-      const T* in = row_of<T>(x, r, columns);
-      T* out = y.as<T>() + r * columns;
+template <>
+void CpuBackend::compute(const kernel::L2NormalizeForward& k) {
+  dispatch_float(k.x.dtype, [&]<class T>(T) {
+    const std::int64_t columns = k.x.shape.back();
+    each_row(k.x.shape.rows(), columns, [&](std::int64_t r) {
+      const T* in = row_of<T>(k.x, r, columns);
+      T* out = k.y.as<T>() + r * columns;
       const double length = std::sqrt(inner(in, in, columns));
-      const double n = length <= eps ? eps : length;
-      norm.as<T>()[r] = static_cast<T>(n);
+      const double n = length <= k.eps ? k.eps : length;
+      k.norm.as<T>()[r] = static_cast<T>(n);
       for (std::int64_t c = 0; c < columns; ++c) out[c] = static_cast<T>(static_cast<double>(in[c]) / n);
     });
   });
 }
 
-void CpuBackend::l2_normalize_vjp(double eps, ConstView y, ConstView norm, ConstView y_bar, View x_bar) {
-  count_kernel();
-  dispatch_float(y.dtype, [&]<class T>(T) {
-    const std::int64_t columns = y.shape.back();
-    each_row(y.shape.rows(), columns, [&](std::int64_t r) {
-      const T* yr = row_of<T>(y, r, columns);
-      const T* yb = row_of<T>(y_bar, r, columns);
-      T* out = x_bar.as<T>() + r * columns;
-      const T n = norm.as<T>()[r];
-      const double along = n <= static_cast<T>(eps) ? 0.0 : inner(yr, yb, columns);
+template <>
+void CpuBackend::compute(const kernel::L2NormalizeVjp& k) {
+  dispatch_float(k.y.dtype, [&]<class T>(T) {
+    const std::int64_t columns = k.y.shape.back();
+    each_row(k.y.shape.rows(), columns, [&](std::int64_t r) {
+      const T* yr = row_of<T>(k.y, r, columns);
+      const T* yb = row_of<T>(k.y_bar, r, columns);
+      T* out = k.x_bar.as<T>() + r * columns;
+      const T n = k.norm.as<T>()[r];
+      const double along = n <= static_cast<T>(k.eps) ? 0.0 : inner(yr, yb, columns);
       for (std::int64_t c = 0; c < columns; ++c)
         out[c] =
             static_cast<T>((static_cast<double>(yb[c]) - static_cast<double>(yr[c]) * along) / static_cast<double>(n));
@@ -67,40 +67,39 @@ void CpuBackend::l2_normalize_vjp(double eps, ConstView y, ConstView norm, Const
   });
 }
 
-void CpuBackend::l2_normalize_jvp(double eps, ConstView y, ConstView norm, ConstView x_dot, View y_dot, View norm_dot) {
-  count_kernel();
-  dispatch_float(y.dtype, [&]<class T>(T) {
-    const std::int64_t columns = y.shape.back();
-    each_row(y.shape.rows(), columns, [&](std::int64_t r) {
-      const T* yr = row_of<T>(y, r, columns);
-      const T* xd = row_of<T>(x_dot, r, columns);
-      T* out = y_dot.as<T>() + r * columns;
-      const T n = norm.as<T>()[r];
-      const double along = xd == nullptr || n <= static_cast<T>(eps) ? 0.0 : inner(yr, xd, columns);
-      norm_dot.as<T>()[r] = static_cast<T>(along);
+template <>
+void CpuBackend::compute(const kernel::L2NormalizeJvp& k) {
+  dispatch_float(k.y.dtype, [&]<class T>(T) {
+    const std::int64_t columns = k.y.shape.back();
+    each_row(k.y.shape.rows(), columns, [&](std::int64_t r) {
+      const T* yr = row_of<T>(k.y, r, columns);
+      const T* xd = row_of<T>(k.x_dot, r, columns);
+      T* out = k.y_dot.as<T>() + r * columns;
+      const T n = k.norm.as<T>()[r];
+      const double along = xd == nullptr || n <= static_cast<T>(k.eps) ? 0.0 : inner(yr, xd, columns);
+      k.norm_dot.as<T>()[r] = static_cast<T>(along);
       for (std::int64_t c = 0; c < columns; ++c)
         out[c] = static_cast<T>((at(xd, c) - static_cast<double>(yr[c]) * along) / static_cast<double>(n));
     });
   });
 }
 
-void CpuBackend::l2_normalize_vjp_dot(double eps, ConstView y, ConstView norm, ConstView y_dot, ConstView norm_dot,
-                                      ConstView y_bar, ConstView y_bar_dot, View x_bar_dot) {
-  count_kernel();
-  dispatch_float(y.dtype, [&]<class T>(T) {
-    const std::int64_t columns = y.shape.back();
-    each_row(y.shape.rows(), columns, [&](std::int64_t r) {
-      const T* yr = row_of<T>(y, r, columns);
-      const T* yd = row_of<T>(y_dot, r, columns);
-      const T* yb = row_of<T>(y_bar, r, columns);
-      const T* ybd = row_of<T>(y_bar_dot, r, columns);
-      T* out = x_bar_dot.as<T>() + r * columns;
-      const auto n = static_cast<double>(norm.as<T>()[r]);
-      if (norm.as<T>()[r] <= static_cast<T>(eps)) {
+template <>
+void CpuBackend::compute(const kernel::L2NormalizeVjpDot& k) {
+  dispatch_float(k.y.dtype, [&]<class T>(T) {
+    const std::int64_t columns = k.y.shape.back();
+    each_row(k.y.shape.rows(), columns, [&](std::int64_t r) {
+      const T* yr = row_of<T>(k.y, r, columns);
+      const T* yd = row_of<T>(k.y_dot, r, columns);
+      const T* yb = row_of<T>(k.y_bar, r, columns);
+      const T* ybd = row_of<T>(k.y_bar_dot, r, columns);
+      T* out = k.x_bar_dot.as<T>() + r * columns;
+      const auto n = static_cast<double>(k.norm.as<T>()[r]);
+      if (k.norm.as<T>()[r] <= static_cast<T>(k.eps)) {
         for (std::int64_t c = 0; c < columns; ++c) out[c] = static_cast<T>(at(ybd, c) / n);
         return;
       }
-      const double n_dot = norm_dot ? static_cast<double>(norm_dot.as<T>()[r]) : 0.0;
+      const double n_dot = k.norm_dot ? static_cast<double>(k.norm_dot.as<T>()[r]) : 0.0;
       const double along = inner(yr, yb, columns);
       const double along_dot =
           (yd != nullptr ? inner(yd, yb, columns) : 0.0) + (ybd != nullptr ? inner(yr, ybd, columns) : 0.0);
@@ -113,16 +112,16 @@ void CpuBackend::l2_normalize_vjp_dot(double eps, ConstView y, ConstView norm, C
   });
 }
 
-void CpuBackend::pairing_forward(double scale, ConstView a, ConstView b, View y) {
-  count_kernel();
-  dispatch_float(a.dtype, [&]<class T>(T) {
-    const std::int64_t n = a.shape[0];
-    const std::int64_t columns = a.shape[1];
-    const T s = static_cast<T>(scale);
+template <>
+void CpuBackend::compute(const kernel::PairingForward& k) {
+  dispatch_float(k.a.dtype, [&]<class T>(T) {
+    const std::int64_t n = k.a.shape[0];
+    const std::int64_t columns = k.a.shape[1];
+    const T s = static_cast<T>(k.scale);
     each_row(n * n, 2 * columns, [&](std::int64_t r) {
-      const T* ai = row_of<T>(a, r / n, columns);
-      const T* bj = row_of<T>(b, r % n, columns);
-      T* out = y.as<T>() + r * 2 * columns;
+      const T* ai = row_of<T>(k.a, r / n, columns);
+      const T* bj = row_of<T>(k.b, r % n, columns);
+      T* out = k.y.as<T>() + r * 2 * columns;
 #pragma omp simd
       for (std::int64_t c = 0; c < columns; ++c) {
         const T difference = ai[c] - bj[c];
@@ -133,18 +132,18 @@ void CpuBackend::pairing_forward(double scale, ConstView a, ConstView b, View y)
   });
 }
 
-void CpuBackend::pairing_jvp(double scale, ConstView a, ConstView b, ConstView a_dot, ConstView b_dot, View y_dot) {
-  count_kernel();
-  dispatch_float(a.dtype, [&]<class T>(T) {
-    const std::int64_t n = a.shape[0];
-    const std::int64_t columns = a.shape[1];
-    const T s = static_cast<T>(scale);
+template <>
+void CpuBackend::compute(const kernel::PairingJvp& k) {
+  dispatch_float(k.a.dtype, [&]<class T>(T) {
+    const std::int64_t n = k.a.shape[0];
+    const std::int64_t columns = k.a.shape[1];
+    const T s = static_cast<T>(k.scale);
     each_row(n * n, 2 * columns, [&](std::int64_t r) {
-      const T* ai = row_of<T>(a, r / n, columns);
-      const T* bj = row_of<T>(b, r % n, columns);
-      const T* adi = row_of<T>(a_dot, r / n, columns);
-      const T* bdj = row_of<T>(b_dot, r % n, columns);
-      T* out = y_dot.as<T>() + r * 2 * columns;
+      const T* ai = row_of<T>(k.a, r / n, columns);
+      const T* bj = row_of<T>(k.b, r % n, columns);
+      const T* adi = row_of<T>(k.a_dot, r / n, columns);
+      const T* bdj = row_of<T>(k.b_dot, r % n, columns);
+      T* out = k.y_dot.as<T>() + r * 2 * columns;
       for (std::int64_t c = 0; c < columns; ++c) {
         const T ad = adi != nullptr ? adi[c] : T{0};
         const T bd = bdj != nullptr ? bdj[c] : T{0};
@@ -198,55 +197,54 @@ void pairing_pull(double scale, std::int64_t n, std::int64_t columns, std::int64
 
 }  // namespace
 
-void CpuBackend::pairing_vjp(double scale, ConstView a, ConstView b, ConstView y_bar, View a_bar, View b_bar) {
-  count_kernel();
-  dispatch_float(a.dtype, [&]<class T>(T) {
-    const std::int64_t n = a.shape[0];
-    const std::int64_t columns = a.shape[1];
+template <>
+void CpuBackend::compute(const kernel::PairingVjp& k) {
+  dispatch_float(k.a.dtype, [&]<class T>(T) {
+    const std::int64_t n = k.a.shape[0];
+    const std::int64_t columns = k.a.shape[1];
     const T* none = nullptr;
-    if (a_bar)
-      pairing_pull(scale, n, columns, n, 1, a.as<T>(), b.as<T>(), none, none, y_bar.as<T>(), none, false,
-                   a_bar.as<T>());
-    if (b_bar)
-      pairing_pull(scale, n, columns, 1, n, b.as<T>(), a.as<T>(), none, none, y_bar.as<T>(), none, false,
-                   b_bar.as<T>());
+    if (k.a_bar)
+      pairing_pull(k.scale, n, columns, n, 1, k.a.as<T>(), k.b.as<T>(), none, none, k.y_bar.as<T>(), none, false,
+                   k.a_bar.as<T>());
+    if (k.b_bar)
+      pairing_pull(k.scale, n, columns, 1, n, k.b.as<T>(), k.a.as<T>(), none, none, k.y_bar.as<T>(), none, false,
+                   k.b_bar.as<T>());
   });
 }
 
-void CpuBackend::pairing_vjp_dot(double scale, ConstView a, ConstView b, ConstView a_dot, ConstView b_dot,
-                                 ConstView y_bar, ConstView y_bar_dot, View a_bar_dot, View b_bar_dot) {
-  count_kernel();
-  dispatch_float(a.dtype, [&]<class T>(T) {
-    const std::int64_t n = a.shape[0];
-    const std::int64_t columns = a.shape[1];
-    if (a_bar_dot)
-      pairing_pull(scale, n, columns, n, 1, a.as<T>(), b.as<T>(), a_dot.as<T>(), b_dot.as<T>(), y_bar.as<T>(),
-                   y_bar_dot.as<T>(), true, a_bar_dot.as<T>());
-    if (b_bar_dot)
-      pairing_pull(scale, n, columns, 1, n, b.as<T>(), a.as<T>(), b_dot.as<T>(), a_dot.as<T>(), y_bar.as<T>(),
-                   y_bar_dot.as<T>(), true, b_bar_dot.as<T>());
+template <>
+void CpuBackend::compute(const kernel::PairingVjpDot& k) {
+  dispatch_float(k.a.dtype, [&]<class T>(T) {
+    const std::int64_t n = k.a.shape[0];
+    const std::int64_t columns = k.a.shape[1];
+    if (k.a_bar_dot)
+      pairing_pull(k.scale, n, columns, n, 1, k.a.as<T>(), k.b.as<T>(), k.a_dot.as<T>(), k.b_dot.as<T>(),
+                   k.y_bar.as<T>(), k.y_bar_dot.as<T>(), true, k.a_bar_dot.as<T>());
+    if (k.b_bar_dot)
+      pairing_pull(k.scale, n, columns, 1, n, k.b.as<T>(), k.a.as<T>(), k.b_dot.as<T>(), k.a_dot.as<T>(),
+                   k.y_bar.as<T>(), k.y_bar_dot.as<T>(), true, k.b_bar_dot.as<T>());
   });
 }
 
-void CpuBackend::gather_rows(ConstView bank, ConstView rows, View out) {
-  count_kernel();
-  dispatch_float(bank.dtype, [&]<class T>(T) {
-    const std::int64_t columns = bank.shape[1];
-    each_row(rows.numel(), columns, [&](std::int64_t r) {
-      std::copy_n(bank.as<T>() + rows.as<std::int64_t>()[r] * columns, columns, out.as<T>() + r * columns);
+template <>
+void CpuBackend::compute(const kernel::GatherRows& k) {
+  dispatch_float(k.bank.dtype, [&]<class T>(T) {
+    const std::int64_t columns = k.bank.shape[1];
+    each_row(k.rows.numel(), columns, [&](std::int64_t r) {
+      std::copy_n(k.bank.as<T>() + k.rows.as<std::int64_t>()[r] * columns, columns, k.out.as<T>() + r * columns);
     });
   });
 }
 
-void CpuBackend::update_rows(double momentum, ConstView z, ConstView rows, View bank) {
-  count_kernel();
-  dispatch_float(bank.dtype, [&]<class T>(T) {
-    const std::int64_t columns = bank.shape[1];
-    each_row(rows.numel(), columns, [&](std::int64_t r) {
-      T* row = bank.as<T>() + rows.as<std::int64_t>()[r] * columns;
-      const T* zr = row_of<T>(z, r, columns);
+template <>
+void CpuBackend::compute(const kernel::UpdateRows& k) {
+  dispatch_float(k.bank.dtype, [&]<class T>(T) {
+    const std::int64_t columns = k.bank.shape[1];
+    each_row(k.rows.numel(), columns, [&](std::int64_t r) {
+      T* row = k.bank.as<T>() + k.rows.as<std::int64_t>()[r] * columns;
+      const T* zr = row_of<T>(k.z, r, columns);
       const auto blend = [&](std::int64_t c) {
-        return momentum * static_cast<double>(row[c]) + (1 - momentum) * static_cast<double>(zr[c]);
+        return k.momentum * static_cast<double>(row[c]) + (1 - k.momentum) * static_cast<double>(zr[c]);
       };
       double squares = 0;
       for (std::int64_t c = 0; c < columns; ++c) squares += blend(c) * blend(c);

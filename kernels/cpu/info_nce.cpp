@@ -96,10 +96,10 @@ double scalar(ConstView v) {
 
 }  // namespace
 
-void CpuBackend::info_nce_forward(const InfoNceInputs& in, View loss, View lse) {
-  count_kernel();
-  dispatch_float(in.anchor.dtype, [&]<class T>(T) {
-    const InfoNce<T> nce(allocator_, in);
+template <>
+void CpuBackend::compute(const kernel::InfoNceForward& k) {
+  dispatch_float(k.inputs.anchor.dtype, [&]<class T>(T) {
+    const InfoNce<T> nce(allocator_, k.inputs);
     const Scratch<T> logits(allocator_, nce.size());
     nce.logits(logits.get());
     const Scratch<double> terms(allocator_, nce.n());
@@ -112,78 +112,74 @@ void CpuBackend::info_nce_forward(const InfoNceInputs& in, View loss, View lse) 
       for (std::int64_t j = 0; j < nce.width(); ++j)
         sum += std::exp(static_cast<double>(row[j]) * nce.inverse() - shift);
       const double l = shift + std::log(sum);
-      lse.as<T>()[i] = static_cast<T>(l);
+      k.lse.as<T>()[i] = static_cast<T>(l);
       terms[i] = l - static_cast<double>(row[i]) * nce.inverse();
     });
     double total = 0;
     for (std::int64_t i = 0; i < nce.n(); ++i) total += terms[i];
-    *loss.as<T>() = static_cast<T>(total / static_cast<double>(nce.n()));
+    *k.loss.as<T>() = static_cast<T>(total / static_cast<double>(nce.n()));
   });
 }
 
-void CpuBackend::info_nce_vjp(const InfoNceInputs& in, ConstView lse, ConstView loss_bar, View anchor_bar,
-                              View key_bar) {
-  count_kernel();
-  dispatch_float(in.anchor.dtype, [&]<class T>(T) {
-    const InfoNce<T> nce(allocator_, in);
+template <>
+void CpuBackend::compute(const kernel::InfoNceVjp& k) {
+  dispatch_float(k.inputs.anchor.dtype, [&]<class T>(T) {
+    const InfoNce<T> nce(allocator_, k.inputs);
     const Scratch<T> g(allocator_, nce.size());
     nce.logits(g.get());
-    nce.softmax(g.get(), lse.as<T>());
-    const double weight = scalar<T>(loss_bar) * nce.inverse() / static_cast<double>(nce.n());
+    nce.softmax(g.get(), k.lse.as<T>());
+    const double weight = scalar<T>(k.loss_bar) * nce.inverse() / static_cast<double>(nce.n());
     nce.each_row([&](std::int64_t i) {
       T* row = g.get() + i * nce.width();
       for (std::int64_t j = 0; j < nce.width(); ++j)
         row[j] = static_cast<T>(weight * (static_cast<double>(row[j]) - (i == j ? 1.0 : 0.0)));
     });
-    std::fill_n(anchor_bar.as<T>(), anchor_bar.numel(), T{0});
-    std::fill_n(key_bar.as<T>(), key_bar.numel(), T{0});
-    nce.times_keys(g.get(), anchor_bar.as<T>());
-    nce.times(g.get(), true, nce.anchor(), key_bar.as<T>());
+    std::fill_n(k.anchor_bar.as<T>(), k.anchor_bar.numel(), T{0});
+    std::fill_n(k.key_bar.as<T>(), k.key_bar.numel(), T{0});
+    nce.times_keys(g.get(), k.anchor_bar.as<T>());
+    nce.times(g.get(), true, nce.anchor(), k.key_bar.as<T>());
   });
 }
 
-void CpuBackend::info_nce_jvp(const InfoNceInputs& in, ConstView lse, ConstView anchor_dot, ConstView key_dot,
-                              View loss_dot, View lse_dot) {
-  count_kernel();
-  dispatch_float(in.anchor.dtype, [&]<class T>(T) {
-    const InfoNce<T> nce(allocator_, in);
+template <>
+void CpuBackend::compute(const kernel::InfoNceJvp& k) {
+  dispatch_float(k.inputs.anchor.dtype, [&]<class T>(T) {
+    const InfoNce<T> nce(allocator_, k.inputs);
     const Scratch<T> p(allocator_, nce.size());
     const Scratch<T> dot(allocator_, nce.size());
     nce.logits(p.get());
-    nce.softmax(p.get(), lse.as<T>());
-    nce.logits_dot(anchor_dot.as<T>(), key_dot.as<T>(), dot.get());
+    nce.softmax(p.get(), k.lse.as<T>());
+    nce.logits_dot(k.anchor_dot.as<T>(), k.key_dot.as<T>(), dot.get());
     const Scratch<double> terms(allocator_, nce.n());
     nce.each_row([&](std::int64_t i) {
       const T* pi = p.get() + i * nce.width();
       const T* di = dot.get() + i * nce.width();
       double sum = 0;
       for (std::int64_t j = 0; j < nce.width(); ++j) sum += static_cast<double>(pi[j]) * static_cast<double>(di[j]);
-      lse_dot.as<T>()[i] = static_cast<T>(sum * nce.inverse());
+      k.lse_dot.as<T>()[i] = static_cast<T>(sum * nce.inverse());
       terms[i] = (sum - static_cast<double>(di[i])) * nce.inverse();
     });
     double total = 0;
     for (std::int64_t i = 0; i < nce.n(); ++i) total += terms[i];
-    *loss_dot.as<T>() = static_cast<T>(total / static_cast<double>(nce.n()));
+    *k.loss_dot.as<T>() = static_cast<T>(total / static_cast<double>(nce.n()));
   });
 }
 
-void CpuBackend::info_nce_vjp_dot(const InfoNceInputs& in, ConstView lse, ConstView anchor_dot, ConstView key_dot,
-                                  ConstView lse_dot, ConstView loss_bar, ConstView loss_bar_dot, View anchor_bar_dot,
-                                  View key_bar_dot) {
-  count_kernel();
-  dispatch_float(in.anchor.dtype, [&]<class T>(T) {
-    const InfoNce<T> nce(allocator_, in);
+template <>
+void CpuBackend::compute(const kernel::InfoNceVjpDot& k) {
+  dispatch_float(k.inputs.anchor.dtype, [&]<class T>(T) {
+    const InfoNce<T> nce(allocator_, k.inputs);
     const Scratch<T> g(allocator_, nce.size());
     const Scratch<T> g_dot(allocator_, nce.size());
     nce.logits(g.get());
-    nce.softmax(g.get(), lse.as<T>());
-    nce.logits_dot(anchor_dot.as<T>(), key_dot.as<T>(), g_dot.get());
-    const double weight = scalar<T>(loss_bar) * nce.inverse() / static_cast<double>(nce.n());
-    const double weight_dot = scalar<T>(loss_bar_dot) * nce.inverse() / static_cast<double>(nce.n());
+    nce.softmax(g.get(), k.lse.as<T>());
+    nce.logits_dot(k.anchor_dot.as<T>(), k.key_dot.as<T>(), g_dot.get());
+    const double weight = scalar<T>(k.loss_bar) * nce.inverse() / static_cast<double>(nce.n());
+    const double weight_dot = scalar<T>(k.loss_bar_dot) * nce.inverse() / static_cast<double>(nce.n());
     nce.each_row([&](std::int64_t i) {
       T* gi = g.get() + i * nce.width();
       T* di = g_dot.get() + i * nce.width();
-      const double l_dot = lse_dot ? static_cast<double>(lse_dot.as<T>()[i]) : 0.0;
+      const double l_dot = k.lse_dot ? static_cast<double>(k.lse_dot.as<T>()[i]) : 0.0;
       for (std::int64_t j = 0; j < nce.width(); ++j) {
         const auto p = static_cast<double>(gi[j]);
         const double p_dot = p * (static_cast<double>(di[j]) * nce.inverse() - l_dot);
@@ -192,14 +188,14 @@ void CpuBackend::info_nce_vjp_dot(const InfoNceInputs& in, ConstView lse, ConstV
         di[j] = static_cast<T>(weight_dot * excess + weight * p_dot);
       }
     });
-    T* a = anchor_bar_dot.as<T>();
-    T* k = key_bar_dot.as<T>();
-    std::fill_n(a, anchor_bar_dot.numel(), T{0});
-    std::fill_n(k, key_bar_dot.numel(), T{0});
+    T* a = k.anchor_bar_dot.as<T>();
+    T* key = k.key_bar_dot.as<T>();
+    std::fill_n(a, k.anchor_bar_dot.numel(), T{0});
+    std::fill_n(key, k.key_bar_dot.numel(), T{0});
     nce.times_keys(g_dot.get(), a);
-    nce.times(g_dot.get(), true, nce.anchor(), k);
-    if (key_dot) nce.times(g.get(), false, key_dot.as<T>(), a);
-    if (anchor_dot) nce.times(g.get(), true, anchor_dot.as<T>(), k);
+    nce.times(g_dot.get(), true, nce.anchor(), key);
+    if (k.key_dot) nce.times(g.get(), false, k.key_dot.as<T>(), a);
+    if (k.anchor_dot) nce.times(g.get(), true, k.anchor_dot.as<T>(), key);
   });
 }
 

@@ -29,37 +29,36 @@ double bce_curvature(double pos_weight, double x, double t) {
 
 }  // namespace
 
-void CpuBackend::cross_entropy_forward(ConstView logits, ConstView labels, View loss, View lse) {
-  count_kernel();
-  dispatch_float(logits.dtype, [&]<class T>(T) {
-    const std::int64_t rows = logits.shape[0];
-    const std::int64_t classes = logits.shape[1];
+template <>
+void CpuBackend::compute(const kernel::CrossEntropyForward& k) {
+  dispatch_float(k.logits.dtype, [&]<class T>(T) {
+    const std::int64_t rows = k.logits.shape[0];
+    const std::int64_t classes = k.logits.shape[1];
     double total = 0;
     for (std::int64_t i = 0; i < rows; ++i) {
-      const T* row = logits.as<T>() + i * classes;
+      const T* row = k.logits.as<T>() + i * classes;
       const auto top = static_cast<double>(*std::max_element(row, row + classes));
       double sum = 0;
       for (std::int64_t c = 0; c < classes; ++c) sum += std::exp(static_cast<double>(row[c]) - top);
       const double l = top + std::log(sum);
-      lse.as<T>()[i] = static_cast<T>(l);
-      total += l - static_cast<double>(row[labels.as<std::int64_t>()[i]]);
+      k.lse.as<T>()[i] = static_cast<T>(l);
+      total += l - static_cast<double>(row[k.labels.as<std::int64_t>()[i]]);
     }
-    *loss.as<T>() = static_cast<T>(total / static_cast<double>(rows));
+    *k.loss.as<T>() = static_cast<T>(total / static_cast<double>(rows));
   });
 }
 
-void CpuBackend::cross_entropy_vjp(ConstView logits, ConstView labels, ConstView lse, ConstView loss_bar,
-                                   View logits_bar) {
-  count_kernel();
-  dispatch_float(logits.dtype, [&]<class T>(T) {
-    const std::int64_t rows = logits.shape[0];
-    const std::int64_t classes = logits.shape[1];
-    const double g = scalar<T>(loss_bar) / static_cast<double>(rows);
+template <>
+void CpuBackend::compute(const kernel::CrossEntropyVjp& k) {
+  dispatch_float(k.logits.dtype, [&]<class T>(T) {
+    const std::int64_t rows = k.logits.shape[0];
+    const std::int64_t classes = k.logits.shape[1];
+    const double g = scalar<T>(k.loss_bar) / static_cast<double>(rows);
     for (std::int64_t i = 0; i < rows; ++i) {
-      const T* row = logits.as<T>() + i * classes;
-      T* out = logits_bar.as<T>() + i * classes;
-      const auto l = static_cast<double>(lse.as<T>()[i]);
-      const std::int64_t label = labels.as<std::int64_t>()[i];
+      const T* row = k.logits.as<T>() + i * classes;
+      T* out = k.logits_bar.as<T>() + i * classes;
+      const auto l = static_cast<double>(k.lse.as<T>()[i]);
+      const std::int64_t label = k.labels.as<std::int64_t>()[i];
       for (std::int64_t c = 0; c < classes; ++c) {
         const double p = std::exp(static_cast<double>(row[c]) - l);
         out[c] = static_cast<T>(g * (p - (c == label ? 1.0 : 0.0)));
@@ -68,45 +67,42 @@ void CpuBackend::cross_entropy_vjp(ConstView logits, ConstView labels, ConstView
   });
 }
 
-void CpuBackend::cross_entropy_jvp(ConstView logits, ConstView labels, ConstView lse, ConstView logits_dot,
-                                   View loss_dot, View lse_dot) {
-  count_kernel();
-  dispatch_float(logits.dtype, [&]<class T>(T) {
-    const std::int64_t rows = logits.shape[0];
-    const std::int64_t classes = logits.shape[1];
+template <>
+void CpuBackend::compute(const kernel::CrossEntropyJvp& k) {
+  dispatch_float(k.logits.dtype, [&]<class T>(T) {
+    const std::int64_t rows = k.logits.shape[0];
+    const std::int64_t classes = k.logits.shape[1];
     double total = 0;
     for (std::int64_t i = 0; i < rows; ++i) {
-      const T* row = logits.as<T>() + i * classes;
-      const T* dot = logits_dot ? logits_dot.as<T>() + i * classes : nullptr;
-      const auto l = static_cast<double>(lse.as<T>()[i]);
+      const T* row = k.logits.as<T>() + i * classes;
+      const T* dot = k.logits_dot ? k.logits_dot.as<T>() + i * classes : nullptr;
+      const auto l = static_cast<double>(k.lse.as<T>()[i]);
       double sum = 0;
       if (dot != nullptr) {
         for (std::int64_t c = 0; c < classes; ++c)
           sum += std::exp(static_cast<double>(row[c]) - l) * static_cast<double>(dot[c]);
-        total += sum - static_cast<double>(dot[labels.as<std::int64_t>()[i]]);
+        total += sum - static_cast<double>(dot[k.labels.as<std::int64_t>()[i]]);
       }
-      lse_dot.as<T>()[i] = static_cast<T>(sum);
+      k.lse_dot.as<T>()[i] = static_cast<T>(sum);
     }
-    *loss_dot.as<T>() = static_cast<T>(total / static_cast<double>(rows));
+    *k.loss_dot.as<T>() = static_cast<T>(total / static_cast<double>(rows));
   });
 }
 
-void CpuBackend::cross_entropy_vjp_dot(ConstView logits, ConstView labels, ConstView lse, ConstView logits_dot,
-                                       ConstView lse_dot, ConstView loss_bar, ConstView loss_bar_dot,
-                                       View logits_bar_dot) {
-  count_kernel();
-  dispatch_float(logits.dtype, [&]<class T>(T) {
-    const std::int64_t rows = logits.shape[0];
-    const std::int64_t classes = logits.shape[1];
-    const double g = scalar<T>(loss_bar) / static_cast<double>(rows);
-    const double g_dot = scalar<T>(loss_bar_dot) / static_cast<double>(rows);
+template <>
+void CpuBackend::compute(const kernel::CrossEntropyVjpDot& k) {
+  dispatch_float(k.logits.dtype, [&]<class T>(T) {
+    const std::int64_t rows = k.logits.shape[0];
+    const std::int64_t classes = k.logits.shape[1];
+    const double g = scalar<T>(k.loss_bar) / static_cast<double>(rows);
+    const double g_dot = scalar<T>(k.loss_bar_dot) / static_cast<double>(rows);
     for (std::int64_t i = 0; i < rows; ++i) {
-      const T* row = logits.as<T>() + i * classes;
-      const T* dot = logits_dot ? logits_dot.as<T>() + i * classes : nullptr;
-      T* out = logits_bar_dot.as<T>() + i * classes;
-      const auto l = static_cast<double>(lse.as<T>()[i]);
-      const double l_dot = lse_dot ? static_cast<double>(lse_dot.as<T>()[i]) : 0.0;
-      const std::int64_t label = labels.as<std::int64_t>()[i];
+      const T* row = k.logits.as<T>() + i * classes;
+      const T* dot = k.logits_dot ? k.logits_dot.as<T>() + i * classes : nullptr;
+      T* out = k.logits_bar_dot.as<T>() + i * classes;
+      const auto l = static_cast<double>(k.lse.as<T>()[i]);
+      const double l_dot = k.lse_dot ? static_cast<double>(k.lse_dot.as<T>()[i]) : 0.0;
+      const std::int64_t label = k.labels.as<std::int64_t>()[i];
       for (std::int64_t c = 0; c < classes; ++c) {
         const double p = std::exp(static_cast<double>(row[c]) - l);
         const double p_dot = dot != nullptr ? p * (static_cast<double>(dot[c]) - l_dot) : 0.0;
@@ -116,56 +112,56 @@ void CpuBackend::cross_entropy_vjp_dot(ConstView logits, ConstView labels, Const
   });
 }
 
-void CpuBackend::bce_forward(double pos_weight, ConstView logits, ConstView targets, View loss) {
-  count_kernel();
-  dispatch_float(logits.dtype, [&]<class T>(T) {
-    const std::int64_t n = logits.numel();
+template <>
+void CpuBackend::compute(const kernel::BceForward& k) {
+  dispatch_float(k.logits.dtype, [&]<class T>(T) {
+    const std::int64_t n = k.logits.numel();
     double total = 0;
     for (std::int64_t i = 0; i < n; ++i) {
-      const auto x = static_cast<double>(logits.as<T>()[i]);
-      const auto t = static_cast<double>(targets.as<T>()[i]);
-      total += pos_weight * t * softplus(-x) + (1 - t) * softplus(x);
+      const auto x = static_cast<double>(k.logits.as<T>()[i]);
+      const auto t = static_cast<double>(k.targets.as<T>()[i]);
+      total += k.pos_weight * t * softplus(-x) + (1 - t) * softplus(x);
     }
-    *loss.as<T>() = static_cast<T>(total / static_cast<double>(n));
+    *k.loss.as<T>() = static_cast<T>(total / static_cast<double>(n));
   });
 }
 
-void CpuBackend::bce_vjp(double pos_weight, ConstView logits, ConstView targets, ConstView loss_bar, View logits_bar) {
-  count_kernel();
-  dispatch_float(logits.dtype, [&]<class T>(T) {
-    const std::int64_t n = logits.numel();
-    const double g = scalar<T>(loss_bar) / static_cast<double>(n);
+template <>
+void CpuBackend::compute(const kernel::BceVjp& k) {
+  dispatch_float(k.logits.dtype, [&]<class T>(T) {
+    const std::int64_t n = k.logits.numel();
+    const double g = scalar<T>(k.loss_bar) / static_cast<double>(n);
     for (std::int64_t i = 0; i < n; ++i)
-      logits_bar.as<T>()[i] = static_cast<T>(
-          g * bce_slope(pos_weight, static_cast<double>(logits.as<T>()[i]), static_cast<double>(targets.as<T>()[i])));
+      k.logits_bar.as<T>()[i] = static_cast<T>(g * bce_slope(k.pos_weight, static_cast<double>(k.logits.as<T>()[i]),
+                                                             static_cast<double>(k.targets.as<T>()[i])));
   });
 }
 
-void CpuBackend::bce_jvp(double pos_weight, ConstView logits, ConstView targets, ConstView logits_dot, View loss_dot) {
-  count_kernel();
-  dispatch_float(logits.dtype, [&]<class T>(T) {
-    const std::int64_t n = logits.numel();
+template <>
+void CpuBackend::compute(const kernel::BceJvp& k) {
+  dispatch_float(k.logits.dtype, [&]<class T>(T) {
+    const std::int64_t n = k.logits.numel();
     double total = 0;
-    for (std::int64_t i = 0; logits_dot && i < n; ++i)
-      total += static_cast<double>(logits_dot.as<T>()[i]) *
-               bce_slope(pos_weight, static_cast<double>(logits.as<T>()[i]), static_cast<double>(targets.as<T>()[i]));
-    *loss_dot.as<T>() = static_cast<T>(total / static_cast<double>(n));
+    for (std::int64_t i = 0; k.logits_dot && i < n; ++i)
+      total +=
+          static_cast<double>(k.logits_dot.as<T>()[i]) *
+          bce_slope(k.pos_weight, static_cast<double>(k.logits.as<T>()[i]), static_cast<double>(k.targets.as<T>()[i]));
+    *k.loss_dot.as<T>() = static_cast<T>(total / static_cast<double>(n));
   });
 }
 
-void CpuBackend::bce_vjp_dot(double pos_weight, ConstView logits, ConstView targets, ConstView logits_dot,
-                             ConstView loss_bar, ConstView loss_bar_dot, View logits_bar_dot) {
-  count_kernel();
-  dispatch_float(logits.dtype, [&]<class T>(T) {
-    const std::int64_t n = logits.numel();
-    const double g = scalar<T>(loss_bar) / static_cast<double>(n);
-    const double g_dot = scalar<T>(loss_bar_dot) / static_cast<double>(n);
+template <>
+void CpuBackend::compute(const kernel::BceVjpDot& k) {
+  dispatch_float(k.logits.dtype, [&]<class T>(T) {
+    const std::int64_t n = k.logits.numel();
+    const double g = scalar<T>(k.loss_bar) / static_cast<double>(n);
+    const double g_dot = scalar<T>(k.loss_bar_dot) / static_cast<double>(n);
     for (std::int64_t i = 0; i < n; ++i) {
-      const auto x = static_cast<double>(logits.as<T>()[i]);
-      const auto t = static_cast<double>(targets.as<T>()[i]);
-      const double x_dot = logits_dot ? static_cast<double>(logits_dot.as<T>()[i]) : 0.0;
-      logits_bar_dot.as<T>()[i] =
-          static_cast<T>(g_dot * bce_slope(pos_weight, x, t) + g * bce_curvature(pos_weight, x, t) * x_dot);
+      const auto x = static_cast<double>(k.logits.as<T>()[i]);
+      const auto t = static_cast<double>(k.targets.as<T>()[i]);
+      const double x_dot = k.logits_dot ? static_cast<double>(k.logits_dot.as<T>()[i]) : 0.0;
+      k.logits_bar_dot.as<T>()[i] =
+          static_cast<T>(g_dot * bce_slope(k.pos_weight, x, t) + g * bce_curvature(k.pos_weight, x, t) * x_dot);
     }
   });
 }

@@ -56,23 +56,24 @@ template void multiply(CachingAllocator&, std::int64_t, std::int64_t, std::int64
 template void multiply(CachingAllocator&, std::int64_t, std::int64_t, std::int64_t, Matrix<double>, Matrix<double>,
                        double*, std::int64_t, bool);
 
-void CpuBackend::gemm(bool transpose_a, bool transpose_b, ConstView a, ConstView b, View c, Mode mode) {
-  count_kernel();
-  dispatch_float(c.dtype, [&]<class T>(T) {
-    const std::int64_t k = a.shape[transpose_a ? 0 : 1];
-    multiply<T>(allocator_, c.shape[0], c.shape[1], k, {a.as<T>(), a.shape[1], transpose_a},
-                {b.as<T>(), b.shape[1], transpose_b}, c.as<T>(), c.shape[1], mode == Mode::accumulate);
+template <>
+void CpuBackend::compute(const kernel::Gemm& k) {
+  const bool transpose_a = k.transpose_a == Transpose::yes, transpose_b = k.transpose_b == Transpose::yes;
+  dispatch_float(k.c.dtype, [&]<class T>(T) {
+    multiply<T>(allocator_, k.c.shape[0], k.c.shape[1], k.a.shape[transpose_a ? 0 : 1],
+                {k.a.as<T>(), k.a.shape[1], transpose_a}, {k.b.as<T>(), k.b.shape[1], transpose_b}, k.c.as<T>(),
+                k.c.shape[1], k.mode == Mode::accumulate);
   });
 }
 
-void CpuBackend::add_bias(ConstView bias, View y) {
-  count_kernel();
-  dispatch_float(y.dtype, [&]<class T>(T) {
-    const std::int64_t columns = y.shape.back();
-    const T* b = bias.as<T>();
-    parallel_blocks(y.shape.rows(), row_grain(columns), [&](std::int64_t begin, std::int64_t end) {
+template <>
+void CpuBackend::compute(const kernel::AddBias& k) {
+  dispatch_float(k.y.dtype, [&]<class T>(T) {
+    const std::int64_t columns = k.y.shape.back();
+    const T* b = k.bias.as<T>();
+    parallel_blocks(k.y.shape.rows(), row_grain(columns), [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t r = begin; r < end; ++r) {
-        T* row = y.as<T>() + r * columns;
+        T* row = k.y.as<T>() + r * columns;
 #pragma omp simd
         for (std::int64_t c = 0; c < columns; ++c) row[c] += b[c];
       }
@@ -80,11 +81,11 @@ void CpuBackend::add_bias(ConstView bias, View y) {
   });
 }
 
-void CpuBackend::sum_rows(ConstView x, View out, Mode mode) {
-  count_kernel();
-  dispatch_float(x.dtype, [&]<class T>(T) {
-    const std::int64_t columns = x.shape.back();
-    const std::int64_t rows = x.shape.rows();
+template <>
+void CpuBackend::compute(const kernel::SumRows& k) {
+  dispatch_float(k.x.dtype, [&]<class T>(T) {
+    const std::int64_t columns = k.x.shape.back();
+    const std::int64_t rows = k.x.shape.rows();
     const std::int64_t grain = row_grain(columns);
     const std::int64_t blocks = ceil_div(rows, grain);
     const Scratch<double> partial(allocator_, blocks * columns);
@@ -92,14 +93,14 @@ void CpuBackend::sum_rows(ConstView x, View out, Mode mode) {
       double* sum = partial.get() + begin / grain * columns;
       std::fill_n(sum, columns, 0.0);
       for (std::int64_t r = begin; r < end; ++r) {
-        const T* row = x.as<T>() + r * columns;
+        const T* row = k.x.as<T>() + r * columns;
 #pragma omp simd
         for (std::int64_t c = 0; c < columns; ++c) sum[c] += static_cast<double>(row[c]);
       }
     });
-    T* o = out.as<T>();
+    T* o = k.out.as<T>();
     for (std::int64_t c = 0; c < columns; ++c) {
-      double sum = mode == Mode::accumulate ? static_cast<double>(o[c]) : 0.0;
+      double sum = k.mode == Mode::accumulate ? static_cast<double>(o[c]) : 0.0;
       for (std::int64_t b = 0; b < blocks; ++b) sum += partial[b * columns + c];
       o[c] = static_cast<T>(sum);
     }

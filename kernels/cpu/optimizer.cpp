@@ -7,19 +7,17 @@
 
 namespace mcn::cpu {
 
-void CpuBackend::sgd_step(const SgdParams& params, std::span<const double> weight_decay,
-                          std::span<const ConstView> gradients, std::span<const View> parameters,
-                          std::span<const View> buffers) {
-  count_kernel();
-  for (std::size_t i = 0; i < parameters.size(); ++i) {
-    dispatch_float(parameters[i].dtype, [&]<class T>(T) {
-      const T* g = gradients[i].as<T>();
-      T* p = parameters[i].as<T>();
-      T* b = buffers[i].as<T>();
-      const T decay = static_cast<T>(weight_decay[i]);
-      const T momentum = static_cast<T>(params.momentum);
-      const T lr = static_cast<T>(params.lr);
-      parallel_blocks(parameters[i].numel(), elementwise_grain, [&](std::int64_t begin, std::int64_t end) {
+template <>
+void CpuBackend::compute(const kernel::SgdStep& k) {
+  for (std::size_t i = 0; i < k.parameters.size(); ++i) {
+    dispatch_float(k.parameters[i].dtype, [&]<class T>(T) {
+      const T* g = k.gradients[i].as<T>();
+      T* p = k.parameters[i].as<T>();
+      T* b = k.buffers[i].as<T>();
+      const T decay = static_cast<T>(k.weight_decay[i]);
+      const T momentum = static_cast<T>(k.params.momentum);
+      const T lr = static_cast<T>(k.params.lr);
+      parallel_blocks(k.parameters[i].numel(), elementwise_grain, [&](std::int64_t begin, std::int64_t end) {
 #pragma omp simd
         for (std::int64_t j = begin; j < end; ++j) {
           b[j] = momentum * b[j] + (g[j] + decay * p[j]);
@@ -30,26 +28,24 @@ void CpuBackend::sgd_step(const SgdParams& params, std::span<const double> weigh
   }
 }
 
-void CpuBackend::adamw_step(const AdamWParams& params, std::span<const double> weight_decay,
-                            std::span<const ConstView> gradients, std::span<const View> parameters,
-                            std::span<const View> first_moments, std::span<const View> second_moments) {
-  count_kernel();
-  const auto step = static_cast<double>(params.step);
-  for (std::size_t i = 0; i < parameters.size(); ++i) {
-    dispatch_float(parameters[i].dtype, [&]<class T>(T) {
-      const T* g = gradients[i].as<T>();
-      T* p = parameters[i].as<T>();
-      T* m = first_moments[i].as<T>();
-      T* v = second_moments[i].as<T>();
-      const T keep = static_cast<T>(1 - params.lr * weight_decay[i]);
-      const T beta1 = static_cast<T>(params.beta1);
-      const T beta2 = static_cast<T>(params.beta2);
-      const T rest1 = static_cast<T>(1 - params.beta1);
-      const T rest2 = static_cast<T>(1 - params.beta2);
-      const T rate = static_cast<T>(params.lr / (1 - std::pow(params.beta1, step)));
-      const T correction = static_cast<T>(1 / std::sqrt(1 - std::pow(params.beta2, step)));
-      const T eps = static_cast<T>(params.eps);
-      parallel_blocks(parameters[i].numel(), elementwise_grain, [&](std::int64_t begin, std::int64_t end) {
+template <>
+void CpuBackend::compute(const kernel::AdamWStep& k) {
+  const auto step = static_cast<double>(k.params.step);
+  for (std::size_t i = 0; i < k.parameters.size(); ++i) {
+    dispatch_float(k.parameters[i].dtype, [&]<class T>(T) {
+      const T* g = k.gradients[i].as<T>();
+      T* p = k.parameters[i].as<T>();
+      T* m = k.first_moments[i].as<T>();
+      T* v = k.second_moments[i].as<T>();
+      const T keep = static_cast<T>(1 - k.params.lr * k.weight_decay[i]);
+      const T beta1 = static_cast<T>(k.params.beta1);
+      const T beta2 = static_cast<T>(k.params.beta2);
+      const T rest1 = static_cast<T>(1 - k.params.beta1);
+      const T rest2 = static_cast<T>(1 - k.params.beta2);
+      const T rate = static_cast<T>(k.params.lr / (1 - std::pow(k.params.beta1, step)));
+      const T correction = static_cast<T>(1 / std::sqrt(1 - std::pow(k.params.beta2, step)));
+      const T eps = static_cast<T>(k.params.eps);
+      parallel_blocks(k.parameters[i].numel(), elementwise_grain, [&](std::int64_t begin, std::int64_t end) {
         // Vectors by hand: a square root that may set errno is not vectorised by the compiler.
         using S = Simd<T>;
         for (std::int64_t j = begin; j < end; j += S::width) {

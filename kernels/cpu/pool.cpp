@@ -41,24 +41,24 @@ double window_size(const PoolParams& params) {
 
 }  // namespace
 
-void CpuBackend::max_pool(const PoolParams& params, ConstView x, View y, View index) {
-  count_kernel();
-  dispatch_float(x.dtype, [&]<class T>(T) {
-    const std::int64_t channels = y.shape.c();
-    const Shape& xs = x.shape;
-    parallel_blocks(y.shape.rows(), row_grain(channels * 8), [&](std::int64_t begin, std::int64_t end) {
+template <>
+void CpuBackend::compute(const kernel::MaxPool& k) {
+  dispatch_float(k.x.dtype, [&]<class T>(T) {
+    const std::int64_t channels = k.y.shape.c();
+    const Shape& xs = k.x.shape;
+    parallel_blocks(k.y.shape.rows(), row_grain(channels * 8), [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t row = begin; row < end; ++row) {
-        const Place o = place_of(y.shape, row);
-        T* best = y.as<T>() + row * channels;
-        auto* where = index.as<std::int32_t>() + row * channels;
-        const Range rd = window(params, 0, o.d, xs.d());
-        const Range rh = window(params, 1, o.h, xs.h());
-        const Range rw = window(params, 2, o.w, xs.w());
+        const Place o = place_of(k.y.shape, row);
+        T* best = k.y.as<T>() + row * channels;
+        auto* where = k.index.as<std::int32_t>() + row * channels;
+        const Range rd = window(k.params, 0, o.d, xs.d());
+        const Range rh = window(k.params, 1, o.h, xs.h());
+        const Range rw = window(k.params, 2, o.w, xs.w());
         bool first = true;
         for (std::int64_t d = rd.begin; d < rd.end; ++d)
           for (std::int64_t h = rh.begin; h < rh.end; ++h)
             for (std::int64_t w = rw.begin; w < rw.end; ++w) {
-              const T* in = x.as<T>() + row_of(xs, {o.n, d, h, w}) * channels;
+              const T* in = k.x.as<T>() + row_of(xs, {o.n, d, h, w}) * channels;
               const auto position = static_cast<std::int32_t>((d * xs.h() + h) * xs.w() + w);
               if (first) {
                 std::copy_n(in, channels, best);
@@ -79,61 +79,61 @@ void CpuBackend::max_pool(const PoolParams& params, ConstView x, View y, View in
   });
 }
 
-void CpuBackend::max_pool_gather(ConstView x_dot, ConstView index, View y_dot) {
-  count_kernel();
-  dispatch_float(x_dot.dtype, [&]<class T>(T) {
-    const std::int64_t channels = y_dot.shape.c();
-    const std::int64_t in_rows = x_dot.shape.d() * x_dot.shape.h() * x_dot.shape.w();
-    const std::int64_t out_rows = y_dot.shape.d() * y_dot.shape.h() * y_dot.shape.w();
-    parallel_blocks(y_dot.shape.rows(), row_grain(channels), [&](std::int64_t begin, std::int64_t end) {
+template <>
+void CpuBackend::compute(const kernel::MaxPoolGather& k) {
+  dispatch_float(k.x_dot.dtype, [&]<class T>(T) {
+    const std::int64_t channels = k.y_dot.shape.c();
+    const std::int64_t in_rows = k.x_dot.shape.d() * k.x_dot.shape.h() * k.x_dot.shape.w();
+    const std::int64_t out_rows = k.y_dot.shape.d() * k.y_dot.shape.h() * k.y_dot.shape.w();
+    parallel_blocks(k.y_dot.shape.rows(), row_grain(channels), [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t row = begin; row < end; ++row) {
-        const T* in = x_dot.as<T>() + row / out_rows * in_rows * channels;
-        const auto* where = index.as<std::int32_t>() + row * channels;
-        T* out = y_dot.as<T>() + row * channels;
+        const T* in = k.x_dot.as<T>() + row / out_rows * in_rows * channels;
+        const auto* where = k.index.as<std::int32_t>() + row * channels;
+        T* out = k.y_dot.as<T>() + row * channels;
         for (std::int64_t c = 0; c < channels; ++c) out[c] = in[where[c] * channels + c];
       }
     });
   });
 }
 
-void CpuBackend::max_pool_scatter(ConstView y_bar, ConstView index, View x_bar) {
-  count_kernel();
-  dispatch_float(y_bar.dtype, [&]<class T>(T) {
-    const std::int64_t channels = y_bar.shape.c();
-    const std::int64_t in_rows = x_bar.shape.d() * x_bar.shape.h() * x_bar.shape.w();
-    const std::int64_t out_rows = y_bar.shape.d() * y_bar.shape.h() * y_bar.shape.w();
+template <>
+void CpuBackend::compute(const kernel::MaxPoolScatter& k) {
+  dispatch_float(k.y_bar.dtype, [&]<class T>(T) {
+    const std::int64_t channels = k.y_bar.shape.c();
+    const std::int64_t in_rows = k.x_bar.shape.d() * k.x_bar.shape.h() * k.x_bar.shape.w();
+    const std::int64_t out_rows = k.y_bar.shape.d() * k.y_bar.shape.h() * k.y_bar.shape.w();
     // A clip a task: windows overlap, so that outputs of one clip may add to the same place.
-    parallel_tasks(x_bar.shape.n(), [&](std::int64_t n) {
-      T* out = x_bar.as<T>() + n * in_rows * channels;
+    parallel_tasks(k.x_bar.shape.n(), [&](std::int64_t n) {
+      T* out = k.x_bar.as<T>() + n * in_rows * channels;
       std::fill_n(out, in_rows * channels, T{0});
       for (std::int64_t row = n * out_rows; row < (n + 1) * out_rows; ++row) {
-        const T* in = y_bar.as<T>() + row * channels;
-        const auto* where = index.as<std::int32_t>() + row * channels;
+        const T* in = k.y_bar.as<T>() + row * channels;
+        const auto* where = k.index.as<std::int32_t>() + row * channels;
         for (std::int64_t c = 0; c < channels; ++c) out[where[c] * channels + c] += in[c];
       }
     });
   });
 }
 
-void CpuBackend::avg_pool(const PoolParams& params, ConstView x, View y) {
-  count_kernel();
-  dispatch_float(x.dtype, [&]<class T>(T) {
-    const std::int64_t channels = y.shape.c();
-    const Shape& xs = x.shape;
-    const T share = static_cast<T>(1.0 / window_size(params));
-    const auto reads = static_cast<std::int64_t>(window_size(params));
-    parallel_blocks(y.shape.rows(), row_grain(channels * reads), [&](std::int64_t begin, std::int64_t end) {
+template <>
+void CpuBackend::compute(const kernel::AvgPool& k) {
+  dispatch_float(k.x.dtype, [&]<class T>(T) {
+    const std::int64_t channels = k.y.shape.c();
+    const Shape& xs = k.x.shape;
+    const T share = static_cast<T>(1.0 / window_size(k.params));
+    const auto reads = static_cast<std::int64_t>(window_size(k.params));
+    parallel_blocks(k.y.shape.rows(), row_grain(channels * reads), [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t row = begin; row < end; ++row) {
-        const Place o = place_of(y.shape, row);
-        T* out = y.as<T>() + row * channels;
-        const Range rd = window(params, 0, o.d, xs.d());
-        const Range rh = window(params, 1, o.h, xs.h());
-        const Range rw = window(params, 2, o.w, xs.w());
+        const Place o = place_of(k.y.shape, row);
+        T* out = k.y.as<T>() + row * channels;
+        const Range rd = window(k.params, 0, o.d, xs.d());
+        const Range rh = window(k.params, 1, o.h, xs.h());
+        const Range rw = window(k.params, 2, o.w, xs.w());
         std::fill_n(out, channels, T{0});
         for (std::int64_t d = rd.begin; d < rd.end; ++d)
           for (std::int64_t h = rh.begin; h < rh.end; ++h)
             for (std::int64_t w = rw.begin; w < rw.end; ++w) {
-              const T* in = x.as<T>() + row_of(xs, {o.n, d, h, w}) * channels;
+              const T* in = k.x.as<T>() + row_of(xs, {o.n, d, h, w}) * channels;
 #pragma omp simd
               for (std::int64_t c = 0; c < channels; ++c) out[c] += in[c];
             }
@@ -144,24 +144,24 @@ void CpuBackend::avg_pool(const PoolParams& params, ConstView x, View y) {
   });
 }
 
-void CpuBackend::avg_pool_adjoint(const PoolParams& params, ConstView y_bar, View x_bar) {
-  count_kernel();
-  dispatch_float(y_bar.dtype, [&]<class T>(T) {
-    const std::int64_t channels = x_bar.shape.c();
-    const Shape& ys = y_bar.shape;
-    const T share = static_cast<T>(1.0 / window_size(params));
-    parallel_blocks(x_bar.shape.rows(), row_grain(channels), [&](std::int64_t begin, std::int64_t end) {
+template <>
+void CpuBackend::compute(const kernel::AvgPoolAdjoint& k) {
+  dispatch_float(k.y_bar.dtype, [&]<class T>(T) {
+    const std::int64_t channels = k.x_bar.shape.c();
+    const Shape& ys = k.y_bar.shape;
+    const T share = static_cast<T>(1.0 / window_size(k.params));
+    parallel_blocks(k.x_bar.shape.rows(), row_grain(channels), [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t row = begin; row < end; ++row) {
-        const Place i = place_of(x_bar.shape, row);
-        T* out = x_bar.as<T>() + row * channels;
-        const Range rd = windows_over(params, 0, i.d, ys.d());
-        const Range rh = windows_over(params, 1, i.h, ys.h());
-        const Range rw = windows_over(params, 2, i.w, ys.w());
+        const Place i = place_of(k.x_bar.shape, row);
+        T* out = k.x_bar.as<T>() + row * channels;
+        const Range rd = windows_over(k.params, 0, i.d, ys.d());
+        const Range rh = windows_over(k.params, 1, i.h, ys.h());
+        const Range rw = windows_over(k.params, 2, i.w, ys.w());
         std::fill_n(out, channels, T{0});
         for (std::int64_t d = rd.begin; d < rd.end; ++d)
           for (std::int64_t h = rh.begin; h < rh.end; ++h)
             for (std::int64_t w = rw.begin; w < rw.end; ++w) {
-              const T* in = y_bar.as<T>() + row_of(ys, {i.n, d, h, w}) * channels;
+              const T* in = k.y_bar.as<T>() + row_of(ys, {i.n, d, h, w}) * channels;
 #pragma omp simd
               for (std::int64_t c = 0; c < channels; ++c) out[c] += share * in[c];
             }

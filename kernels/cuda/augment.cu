@@ -163,26 +163,26 @@ __global__ void __launch_bounds__(tile_threads)
 
 }  // namespace
 
-void CudaBackend::augment(const AugmentParams& p, std::span<const AugmentClip> clips, ConstView frames, View y) {
-  count_kernel();
-  const FrameShape s{static_cast<int>(frames.shape[1]), static_cast<int>(frames.shape[2]),
-                     static_cast<int>(frames.shape[3])};
-  const auto depth = static_cast<unsigned>(s.depth / (p.residual ? 2 : 1));
+template <>
+void CudaBackend::compute(const kernel::Augment& k) {
+  const FrameShape s{static_cast<int>(k.frames.shape[1]), static_cast<int>(k.frames.shape[2]),
+                     static_cast<int>(k.frames.shape[3])};
+  const auto depth = static_cast<unsigned>(s.depth / (k.params.residual ? 2 : 1));
   const std::int64_t clip_bytes = std::int64_t{s.depth} * s.height * s.width * 3;
-  const std::int64_t clip_values = std::int64_t{depth} * p.size * p.size * 3;
-  const auto tiles = static_cast<unsigned>(ceil_div(p.size, tile_width) * ceil_div(p.size, tile_height));
+  const std::int64_t clip_values = std::int64_t{depth} * k.params.size * k.params.size * 3;
+  const auto tiles = static_cast<unsigned>(ceil_div(k.params.size, tile_width) * ceil_div(k.params.size, tile_height));
   const DeviceArray<long long> sums(stream(), std::int64_t{ClipTable::most} * sum_blocks * 3);
-  dispatch_float(y.dtype, [&]<class T>(T) {
-    for (std::size_t first = 0; first < clips.size(); first += ClipTable::most) {
-      const auto count = static_cast<unsigned>(std::min<std::size_t>(ClipTable::most, clips.size() - first));
+  dispatch_float(k.y.dtype, [&]<class T>(T) {
+    for (std::size_t first = 0; first < k.clips.size(); first += ClipTable::most) {
+      const auto count = static_cast<unsigned>(std::min<std::size_t>(ClipTable::most, k.clips.size() - first));
       ClipTable table;
-      std::copy_n(clips.begin() + static_cast<std::ptrdiff_t>(first), count, table.of);
-      const std::uint8_t* in = frames.as<std::uint8_t>() + static_cast<std::int64_t>(first) * clip_bytes;
-      launch<augment_sums_kernel>(stream(), {dim3(sum_blocks, count), dim3(sum_threads), sizeof(ClipSums)}, p, table, s,
-                                  in, sums.get());
-      launch<augment_kernel<T>>(stream(), {dim3(tiles, depth, count), dim3(tile_threads), sizeof(Tile)}, p, table, s,
-                                in, static_cast<const long long*>(sums.get()),
-                                y.as<T>() + static_cast<std::int64_t>(first) * clip_values);
+      std::copy_n(k.clips.begin() + static_cast<std::ptrdiff_t>(first), count, table.of);
+      const std::uint8_t* in = k.frames.as<std::uint8_t>() + static_cast<std::int64_t>(first) * clip_bytes;
+      launch<augment_sums_kernel>(stream(), {dim3(sum_blocks, count), dim3(sum_threads), sizeof(ClipSums)}, k.params,
+                                  table, s, in, sums.get());
+      launch<augment_kernel<T>>(stream(), {dim3(tiles, depth, count), dim3(tile_threads), sizeof(Tile)}, k.params,
+                                table, s, in, static_cast<const long long*>(sums.get()),
+                                k.y.as<T>() + static_cast<std::int64_t>(first) * clip_values);
     }
   });
 }

@@ -208,22 +208,20 @@ void vjp(cudaStream_t stream, const BatchNormParams& params, const BatchNormSave
 
 }  // namespace
 
-void CudaBackend::batch_norm_forward(const BatchNormParams& params, ConstView x, ConstView gamma, ConstView beta,
-                                     ConstView residual, View y, View mean, View rstd) {
-  count_kernel();
-  if (x.shape.back() == 0) return;
-  dispatch_float(x.dtype, [&]<class T>(T) {
-    const ForwardArguments<T> f{x.as<T>(),    gamma.as<T>(), beta.as<T>(), residual.as<T>(),
-                                mean.as<T>(), rstd.as<T>(),  y.as<T>(),    params.relu};
-    forward(stream(), params, f, batch_norm_grid(x), mean.as<T>(), rstd.as<T>());
+template <>
+void CudaBackend::compute(const kernel::BatchNormForward& k) {
+  if (k.x.shape.back() == 0) return;
+  dispatch_float(k.x.dtype, [&]<class T>(T) {
+    const ForwardArguments<T> f{k.x.as<T>(),    k.gamma.as<T>(), k.beta.as<T>(), k.residual.as<T>(),
+                                k.mean.as<T>(), k.rstd.as<T>(),  k.y.as<T>(),    k.params.relu};
+    forward(stream(), k.params, f, batch_norm_grid(k.x), k.mean.as<T>(), k.rstd.as<T>());
   });
 }
 
-void CudaBackend::batch_norm_vjp(const BatchNormParams& params, const BatchNormSaved& saved, ConstView y_bar,
-                                 const BatchNormGradients& out) {
-  count_kernel();
-  if (y_bar.shape.back() == 0) return;
-  dispatch_float(y_bar.dtype, [&]<class T>(T) { vjp<T>(stream(), params, saved, y_bar, out); });
+template <>
+void CudaBackend::compute(const kernel::BatchNormVjp& k) {
+  if (k.y_bar.shape.back() == 0) return;
+  dispatch_float(k.y_bar.dtype, [&]<class T>(T) { vjp<T>(stream(), k.params, k.saved, k.y_bar, k.bars); });
 }
 
 }  // namespace mcn::MCN_DEVICE_NAMESPACE

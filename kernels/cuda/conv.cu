@@ -55,53 +55,30 @@ void wgrad(Precision precision, cudaStream_t stream, const ConvShape& s, const P
 
 }  // namespace
 
-void CudaBackend::conv3d_fprop(const Conv3dParams& params, ConstView x, ConstView w, View y, Mode mode) {
-  count_kernel();
-  const ConvShape s = conv_shape(params, x.shape, w.shape, y.shape);
-  dispatch_float(y.dtype, [&]<class T>(T) {
-    fprop(precision_, stream(), s, products_of<T>(x, w), y.as<T>(), mode == Mode::accumulate);
+template <>
+void CudaBackend::compute(const kernel::Conv3dFprop& k) {
+  const ConvProduct& first = k.products.front();
+  const ConvShape s = conv_shape(k.params, first.a.shape, first.b.shape, k.y.shape);
+  dispatch_float(k.y.dtype, [&]<class T>(T) {
+    fprop(k.params.precision, stream(), s, products_of<T>(k.products), k.y.as<T>(), k.mode == Mode::accumulate);
   });
 }
 
-void CudaBackend::conv3d_dgrad(const Conv3dParams& params, ConstView y_bar, ConstView w, View x_bar, Mode mode) {
-  count_kernel();
-  const ConvShape s = conv_shape(params, x_bar.shape, w.shape, y_bar.shape);
-  dispatch_float(x_bar.dtype, [&]<class T>(T) {
-    dgrad(precision_, stream(), s, products_of<T>(y_bar, w), x_bar.as<T>(), mode == Mode::accumulate);
+template <>
+void CudaBackend::compute(const kernel::Conv3dDgrad& k) {
+  const ConvProduct& first = k.products.front();
+  const ConvShape s = conv_shape(k.params, k.x_bar.shape, first.b.shape, first.a.shape);
+  dispatch_float(k.x_bar.dtype, [&]<class T>(T) {
+    dgrad(k.params.precision, stream(), s, products_of<T>(k.products), k.x_bar.as<T>(), k.mode == Mode::accumulate);
   });
 }
 
-void CudaBackend::conv3d_wgrad(const Conv3dParams& params, ConstView x, ConstView y_bar, View w_bar, Mode mode) {
-  count_kernel();
-  const ConvShape s = conv_shape(params, x.shape, w_bar.shape, y_bar.shape);
-  dispatch_float(w_bar.dtype, [&]<class T>(T) {
-    wgrad(precision_, stream(), s, products_of<T>(x, y_bar), w_bar.as<T>(), mode == Mode::accumulate);
-  });
-}
-
-void CudaBackend::conv3d_fprop_pair(const Conv3dParams& params, ConstView x1, ConstView w1, ConstView x2, ConstView w2,
-                                    View y) {
-  count_kernel();
-  const ConvShape s = conv_shape(params, x1.shape, w1.shape, y.shape);
-  dispatch_float(y.dtype,
-                 [&]<class T>(T) { fprop(precision_, stream(), s, products_of<T>(x1, w1, x2, w2), y.as<T>(), false); });
-}
-
-void CudaBackend::conv3d_dgrad_pair(const Conv3dParams& params, ConstView y_bar1, ConstView w1, ConstView y_bar2,
-                                    ConstView w2, View x_bar) {
-  count_kernel();
-  const ConvShape s = conv_shape(params, x_bar.shape, w1.shape, y_bar1.shape);
-  dispatch_float(x_bar.dtype, [&]<class T>(T) {
-    dgrad(precision_, stream(), s, products_of<T>(y_bar1, w1, y_bar2, w2), x_bar.as<T>(), false);
-  });
-}
-
-void CudaBackend::conv3d_wgrad_pair(const Conv3dParams& params, ConstView x1, ConstView y_bar1, ConstView x2,
-                                    ConstView y_bar2, View w_bar) {
-  count_kernel();
-  const ConvShape s = conv_shape(params, x1.shape, w_bar.shape, y_bar1.shape);
-  dispatch_float(w_bar.dtype, [&]<class T>(T) {
-    wgrad(precision_, stream(), s, products_of<T>(x1, y_bar1, x2, y_bar2), w_bar.as<T>(), false);
+template <>
+void CudaBackend::compute(const kernel::Conv3dWgrad& k) {
+  const ConvProduct& first = k.products.front();
+  const ConvShape s = conv_shape(k.params, first.a.shape, k.w_bar.shape, first.b.shape);
+  dispatch_float(k.w_bar.dtype, [&]<class T>(T) {
+    wgrad(k.params.precision, stream(), s, products_of<T>(k.products), k.w_bar.as<T>(), k.mode == Mode::accumulate);
   });
 }
 

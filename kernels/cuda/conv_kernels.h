@@ -6,7 +6,7 @@
 //   dgrad   positions of x    I           taps x O        y_bar, gathered    w, a row of I for each tap and o
 //   wgrad   O                 taps x I    positions of y  y_bar, as it lies  x, gathered
 //
-// The paired forms have the depth of both products. dgrad under a stride runs once for each residue class of x's
+// A sum of two products has the depth of both. dgrad under a stride runs once for each residue class of x's
 // positions.
 #pragma once
 
@@ -31,8 +31,13 @@ struct Products {
 };
 
 template <class T>
-Products<T> products_of(ConstView a1, ConstView b1, ConstView a2 = {}, ConstView b2 = {}) {
-  return {{a1.as<T>(), a2.as<T>()}, {b1.as<T>(), b2.as<T>()}, a2 ? 2 : 1};
+Products<T> products_of(std::span<const ConvProduct> products) {
+  Products<T> result{{}, {}, static_cast<int>(products.size())};
+  for (std::size_t i = 0; i < products.size(); ++i) {
+    result.a[i] = products[i].a.as<T>();
+    result.b[i] = products[i].b.as<T>();
+  }
+  return result;
 }
 
 template <class Tile, int width>

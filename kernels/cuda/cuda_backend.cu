@@ -101,13 +101,11 @@ std::unique_ptr<Graph> CudaBackend::capture(const std::function<void()>& work) {
 }
 
 void CudaBackend::copy_from_host(const void* host, View y) {
-  count_kernel();
   MCN_CUDA(cudaMemcpyAsync(y.data, host, bytes_of(y), cudaMemcpyHostToDevice, stream()));
   stream_.synchronize();
 }
 
 void CudaBackend::copy_to_host(ConstView x, void* host) {
-  count_kernel();
   MCN_CUDA(cudaMemcpyAsync(host, x.data, bytes_of(x), cudaMemcpyDeviceToHost, stream()));
   stream_.synchronize();
 }
@@ -131,7 +129,6 @@ void CudaBackend::release_host(void* p) noexcept {
 }
 
 Backend::Upload CudaBackend::upload(const void* host, View y) {
-  count_kernel();
   use_device(device_);
   const std::lock_guard lock(uploads_mutex_);
   const auto event = [&] {
@@ -169,7 +166,6 @@ void CudaBackend::wait_upload(Upload upload) noexcept {
 }
 
 void CudaBackend::copy(ConstView x, View y) {
-  count_kernel();
   if (x.data != y.data) MCN_CUDA(cudaMemcpyAsync(y.data, x.data, bytes_of(x), cudaMemcpyDeviceToDevice, stream()));
 }
 

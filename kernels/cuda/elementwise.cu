@@ -126,49 +126,51 @@ cudaError_t find_kernel_image() {
 }
 #endif
 
-void CudaBackend::fill(double value, View y) {
-  count_kernel();
-  dispatch_float(y.dtype, [&]<class T>(T) {
-    launch<fill_kernel<T>>(stream(), grid_for(y.numel()), y.numel(), static_cast<T>(value), y.as<T>());
+template <>
+void CudaBackend::compute(const kernel::Fill& k) {
+  dispatch_float(k.y.dtype, [&]<class T>(T) {
+    launch<fill_kernel<T>>(stream(), grid_for(k.y.numel()), k.y.numel(), static_cast<T>(k.value), k.y.as<T>());
   });
 }
 
-void CudaBackend::scale(double alpha, ConstView x, View y) {
-  count_kernel();
-  dispatch_float(y.dtype, [&]<class T>(T) {
-    launch<scale_kernel<T>>(stream(), grid_for(y.numel()), y.numel(), static_cast<T>(alpha), x.as<T>(), y.as<T>());
+template <>
+void CudaBackend::compute(const kernel::Scale& k) {
+  dispatch_float(k.y.dtype, [&]<class T>(T) {
+    launch<scale_kernel<T>>(stream(), grid_for(k.y.numel()), k.y.numel(), static_cast<T>(k.alpha), k.x.as<T>(),
+                            k.y.as<T>());
   });
 }
 
-void CudaBackend::add(ConstView a, ConstView b, View y) {
-  count_kernel();
-  dispatch_float(y.dtype, [&]<class T>(T) {
-    launch<add_kernel<T>>(stream(), grid_for(y.numel()), y.numel(), a.as<T>(), b.as<T>(), y.as<T>());
+template <>
+void CudaBackend::compute(const kernel::Add& k) {
+  dispatch_float(k.y.dtype, [&]<class T>(T) {
+    launch<add_kernel<T>>(stream(), grid_for(k.y.numel()), k.y.numel(), k.a.as<T>(), k.b.as<T>(), k.y.as<T>());
   });
 }
 
-void CudaBackend::relu(ConstView x, View y) {
-  count_kernel();
-  dispatch_float(y.dtype, [&]<class T>(T) {
-    launch<relu_kernel<T>>(stream(), grid_for(y.numel()), y.numel(), x.as<T>(), y.as<T>());
+template <>
+void CudaBackend::compute(const kernel::Relu& k) {
+  dispatch_float(k.y.dtype, [&]<class T>(T) {
+    launch<relu_kernel<T>>(stream(), grid_for(k.y.numel()), k.y.numel(), k.x.as<T>(), k.y.as<T>());
   });
 }
 
-void CudaBackend::relu_mask(ConstView y, ConstView g, View out) {
-  count_kernel();
-  dispatch_float(out.dtype, [&]<class T>(T) {
-    launch<relu_mask_kernel<T>>(stream(), grid_for(out.numel()), out.numel(), y.as<T>(), g.as<T>(), out.as<T>());
+template <>
+void CudaBackend::compute(const kernel::ReluMask& k) {
+  dispatch_float(k.out.dtype, [&]<class T>(T) {
+    launch<relu_mask_kernel<T>>(stream(), grid_for(k.out.numel()), k.out.numel(), k.y.as<T>(), k.g.as<T>(),
+                                k.out.as<T>());
   });
 }
 
-double CudaBackend::dot(std::span<const ConstView> a, std::span<const ConstView> b) {
-  count_kernel();
-  return sum_of(stream(), Product{}, a, b);
+template <>
+double CudaBackend::compute(const kernel::Dot& k) {
+  return sum_of(stream(), Product{}, k.a, k.b);
 }
 
-bool CudaBackend::all_finite(std::span<const ConstView> x) {
-  count_kernel();
-  return sum_of(stream(), NotFinite{}, x, x) == 0;
+template <>
+bool CudaBackend::compute(const kernel::AllFinite& k) {
+  return sum_of(stream(), NotFinite{}, k.x, k.x) == 0;
 }
 
 }  // namespace mcn::MCN_DEVICE_NAMESPACE

@@ -165,93 +165,100 @@ __global__ void update_rows_kernel(std::int64_t size, double momentum, const T* 
 
 }  // namespace
 
-void CudaBackend::l2_normalize_forward(double eps, ConstView x, View y, View norm) {
-  count_kernel();
-  if (x.numel() == 0) return;
-  dispatch_float(x.dtype, [&]<class T>(T) {
-    launch<l2_normalize_kernel<T>>(stream(), row_grid(x.shape[0]), x.shape[1], eps, x.as<T>(), y.as<T>(), norm.as<T>());
+template <>
+void CudaBackend::compute(const kernel::L2NormalizeForward& k) {
+  if (k.x.numel() == 0) return;
+  dispatch_float(k.x.dtype, [&]<class T>(T) {
+    launch<l2_normalize_kernel<T>>(stream(), row_grid(k.x.shape[0]), k.x.shape[1], k.eps, k.x.as<T>(), k.y.as<T>(),
+                                   k.norm.as<T>());
   });
 }
 
-void CudaBackend::l2_normalize_vjp(double eps, ConstView y, ConstView norm, ConstView y_bar, View x_bar) {
-  count_kernel();
-  if (y.numel() == 0) return;
-  dispatch_float(y.dtype, [&]<class T>(T) {
-    launch<l2_normalize_project_kernel<T>>(stream(), row_grid(y.shape[0]), y.shape[1], eps, y.as<T>(), norm.as<T>(),
-                                           y_bar.as<T>(), x_bar.as<T>(), static_cast<T*>(nullptr));
+template <>
+void CudaBackend::compute(const kernel::L2NormalizeVjp& k) {
+  if (k.y.numel() == 0) return;
+  dispatch_float(k.y.dtype, [&]<class T>(T) {
+    launch<l2_normalize_project_kernel<T>>(stream(), row_grid(k.y.shape[0]), k.y.shape[1], k.eps, k.y.as<T>(),
+                                           k.norm.as<T>(), k.y_bar.as<T>(), k.x_bar.as<T>(), static_cast<T*>(nullptr));
   });
 }
 
-void CudaBackend::l2_normalize_jvp(double eps, ConstView y, ConstView norm, ConstView x_dot, View y_dot,
-                                   View norm_dot) {
-  count_kernel();
-  if (y.numel() == 0) return;
-  dispatch_float(y.dtype, [&]<class T>(T) {
-    launch<l2_normalize_project_kernel<T>>(stream(), row_grid(y.shape[0]), y.shape[1], eps, y.as<T>(), norm.as<T>(),
-                                           x_dot.as<T>(), y_dot.as<T>(), norm_dot.as<T>());
+template <>
+void CudaBackend::compute(const kernel::L2NormalizeJvp& k) {
+  if (k.y.numel() == 0) return;
+  dispatch_float(k.y.dtype, [&]<class T>(T) {
+    launch<l2_normalize_project_kernel<T>>(stream(), row_grid(k.y.shape[0]), k.y.shape[1], k.eps, k.y.as<T>(),
+                                           k.norm.as<T>(), k.x_dot.as<T>(), k.y_dot.as<T>(), k.norm_dot.as<T>());
   });
 }
 
-void CudaBackend::l2_normalize_vjp_dot(double eps, ConstView y, ConstView norm, ConstView y_dot, ConstView norm_dot,
-                                       ConstView y_bar, ConstView y_bar_dot, View x_bar_dot) {
-  count_kernel();
-  if (y.numel() == 0) return;
-  dispatch_float(y.dtype, [&]<class T>(T) {
-    launch<l2_normalize_vjp_dot_kernel<T>>(stream(), row_grid(y.shape[0]), y.shape[1], eps, y.as<T>(), norm.as<T>(),
-                                           y_dot.as<T>(), norm_dot.as<T>(), y_bar.as<T>(), y_bar_dot.as<T>(),
-                                           x_bar_dot.as<T>());
+template <>
+void CudaBackend::compute(const kernel::L2NormalizeVjpDot& k) {
+  if (k.y.numel() == 0) return;
+  dispatch_float(k.y.dtype, [&]<class T>(T) {
+    launch<l2_normalize_vjp_dot_kernel<T>>(stream(), row_grid(k.y.shape[0]), k.y.shape[1], k.eps, k.y.as<T>(),
+                                           k.norm.as<T>(), k.y_dot.as<T>(), k.norm_dot.as<T>(), k.y_bar.as<T>(),
+                                           k.y_bar_dot.as<T>(), k.x_bar_dot.as<T>());
   });
 }
 
-void CudaBackend::pairing_forward(double scale, ConstView a, ConstView b, View y) {
-  count_kernel();
-  const std::int64_t rows = a.shape[0], size = a.shape[1];
-  dispatch_float(y.dtype, [&]<class T>(T) {
-    launch<pairing_kernel<T>>(stream(), element_grid(rows * rows * size), rows, size, static_cast<T>(scale), a.as<T>(),
-                              b.as<T>(), y.as<T>());
+template <>
+void CudaBackend::compute(const kernel::PairingForward& k) {
+  const std::int64_t rows = k.a.shape[0], size = k.a.shape[1];
+  dispatch_float(k.y.dtype, [&]<class T>(T) {
+    launch<pairing_kernel<T>>(stream(), element_grid(rows * rows * size), rows, size, static_cast<T>(k.scale),
+                              k.a.as<T>(), k.b.as<T>(), k.y.as<T>());
   });
 }
 
-void CudaBackend::pairing_vjp(double scale, ConstView a, ConstView b, ConstView y_bar, View a_bar, View b_bar) {
-  pairing_vjp_dot(scale, a, b, {}, {}, {}, y_bar, a_bar, b_bar);
-}
-
-void CudaBackend::pairing_jvp(double scale, ConstView a, ConstView b, ConstView a_dot, ConstView b_dot, View y_dot) {
-  count_kernel();
-  const std::int64_t rows = a.shape[0], size = a.shape[1];
-  dispatch_float(y_dot.dtype, [&]<class T>(T) {
-    launch<pairing_jvp_kernel<T>>(stream(), element_grid(rows * rows * size), rows, size, static_cast<T>(scale),
-                                  a.as<T>(), b.as<T>(), a_dot.as<T>(), b_dot.as<T>(), y_dot.as<T>());
-  });
-}
-
-void CudaBackend::pairing_vjp_dot(double scale, ConstView a, ConstView b, ConstView a_dot, ConstView b_dot,
-                                  ConstView y_bar, ConstView y_bar_dot, View a_bar_dot, View b_bar_dot) {
-  count_kernel();
-  const std::int64_t rows = a.shape[0], size = a.shape[1];
-  dispatch_float(a.dtype, [&]<class T>(T) {
+template <>
+void CudaBackend::compute(const kernel::PairingVjpDot& k) {
+  const std::int64_t rows = k.a.shape[0], size = k.a.shape[1];
+  dispatch_float(k.a.dtype, [&]<class T>(T) {
     const Grid grid = element_grid(rows * size);
-    launch<pairing_vjp_dot_kernel<T>>(stream(), grid, rows, size, scale, true, a.as<T>(), b.as<T>(), a_dot.as<T>(),
-                                      b_dot.as<T>(), y_bar.as<T>(), y_bar_dot.as<T>(), a_bar_dot.as<T>());
-    launch<pairing_vjp_dot_kernel<T>>(stream(), grid, rows, size, scale, false, b.as<T>(), a.as<T>(), b_dot.as<T>(),
-                                      a_dot.as<T>(), y_bar.as<T>(), y_bar_dot.as<T>(), b_bar_dot.as<T>());
+    launch<pairing_vjp_dot_kernel<T>>(stream(), grid, rows, size, k.scale, true, k.a.as<T>(), k.b.as<T>(),
+                                      k.a_dot.as<T>(), k.b_dot.as<T>(), k.y_bar.as<T>(), k.y_bar_dot.as<T>(),
+                                      k.a_bar_dot.as<T>());
+    launch<pairing_vjp_dot_kernel<T>>(stream(), grid, rows, size, k.scale, false, k.b.as<T>(), k.a.as<T>(),
+                                      k.b_dot.as<T>(), k.a_dot.as<T>(), k.y_bar.as<T>(), k.y_bar_dot.as<T>(),
+                                      k.b_bar_dot.as<T>());
   });
 }
 
-void CudaBackend::gather_rows(ConstView bank, ConstView rows, View out) {
-  count_kernel();
-  dispatch_float(bank.dtype, [&]<class T>(T) {
-    launch<gather_rows_kernel<T>>(stream(), element_grid(out.numel()), rows.numel(), bank.shape[1], bank.as<T>(),
-                                  rows.as<std::int64_t>(), out.as<T>());
+template <>
+void CudaBackend::compute(const kernel::PairingVjp& k) {
+  compute(kernel::PairingVjpDot{.scale = k.scale,
+                                .a = k.a,
+                                .b = k.b,
+                                .y_bar = {},
+                                .y_bar_dot = k.y_bar,
+                                .a_bar_dot = k.a_bar,
+                                .b_bar_dot = k.b_bar});
+}
+
+template <>
+void CudaBackend::compute(const kernel::PairingJvp& k) {
+  const std::int64_t rows = k.a.shape[0], size = k.a.shape[1];
+  dispatch_float(k.y_dot.dtype, [&]<class T>(T) {
+    launch<pairing_jvp_kernel<T>>(stream(), element_grid(rows * rows * size), rows, size, static_cast<T>(k.scale),
+                                  k.a.as<T>(), k.b.as<T>(), k.a_dot.as<T>(), k.b_dot.as<T>(), k.y_dot.as<T>());
   });
 }
 
-void CudaBackend::update_rows(double momentum, ConstView z, ConstView rows, View bank) {
-  count_kernel();
-  if (z.numel() == 0) return;
-  dispatch_float(bank.dtype, [&]<class T>(T) {
-    launch<update_rows_kernel<T>>(stream(), row_grid(rows.numel()), bank.shape[1], momentum, z.as<T>(),
-                                  rows.as<std::int64_t>(), bank.as<T>());
+template <>
+void CudaBackend::compute(const kernel::GatherRows& k) {
+  dispatch_float(k.bank.dtype, [&]<class T>(T) {
+    launch<gather_rows_kernel<T>>(stream(), element_grid(k.out.numel()), k.rows.numel(), k.bank.shape[1],
+                                  k.bank.as<T>(), k.rows.as<std::int64_t>(), k.out.as<T>());
+  });
+}
+
+template <>
+void CudaBackend::compute(const kernel::UpdateRows& k) {
+  if (k.z.numel() == 0) return;
+  dispatch_float(k.bank.dtype, [&]<class T>(T) {
+    launch<update_rows_kernel<T>>(stream(), row_grid(k.rows.numel()), k.bank.shape[1], k.momentum, k.z.as<T>(),
+                                  k.rows.as<std::int64_t>(), k.bank.as<T>());
   });
 }
 

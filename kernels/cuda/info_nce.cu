@@ -373,10 +373,10 @@ Grid element_grid(std::int64_t count) {
 
 }  // namespace
 
-void CudaBackend::info_nce_forward(const InfoNceInputs& in, View loss, View lse) {
-  count_kernel();
-  dispatch_float(in.anchor.dtype, [&]<class T>(T) {
-    const Problem<T> p = problem_of<T>(in, {}, {});
+template <>
+void CudaBackend::compute(const kernel::InfoNceForward& k) {
+  dispatch_float(k.inputs.anchor.dtype, [&]<class T>(T) {
+    const Problem<T> p = problem_of<T>(k.inputs, {}, {});
     const std::int64_t tiles = ceil_div(p.rows, tile_anchors);
     const Splits splits(tiles, p.rows + p.bank_rows, tile_candidates);
     const DeviceArray<Softmax> partial(stream(), splits.count * p.rows);
@@ -384,27 +384,26 @@ void CudaBackend::info_nce_forward(const InfoNceInputs& in, View loss, View lse)
     launch<info_nce_kernel<T>>(stream(), tile_grid<Vectors<T>>(tiles, splits), p, splits.share, partial.get(),
                                positive.get());
     launch<info_nce_merge_kernel<T>>(stream(), element_grid(p.rows), p.rows, splits.count, partial.get(),
-                                     positive.get(), lse.as<T>(), terms.get());
+                                     positive.get(), k.lse.as<T>(), terms.get());
     launch<info_nce_mean_kernel<T>>(stream(), Grid{dim3(1), dim3(block_threads), sizeof(BlockSum<double>)}, p.rows,
-                                    terms.get(), loss.as<T>());
+                                    terms.get(), k.loss.as<T>());
   });
 }
 
-void CudaBackend::info_nce_jvp(const InfoNceInputs& in, ConstView lse, ConstView anchor_dot, ConstView key_dot,
-                               View loss_dot, View lse_dot) {
-  count_kernel();
-  dispatch_float(in.anchor.dtype, [&]<class T>(T) {
-    const Problem<T> p = problem_of<T>(in, anchor_dot, key_dot);
+template <>
+void CudaBackend::compute(const kernel::InfoNceJvp& k) {
+  dispatch_float(k.inputs.anchor.dtype, [&]<class T>(T) {
+    const Problem<T> p = problem_of<T>(k.inputs, k.anchor_dot, k.key_dot);
     const std::int64_t tiles = ceil_div(p.rows, tile_anchors);
     const Splits splits(tiles, p.rows + p.bank_rows, tile_candidates);
     const DeviceArray<double> partial(stream(), splits.count * p.rows);
     const DeviceArray<double> positive(stream(), p.rows), terms(stream(), p.rows);
-    launch<info_nce_jvp_kernel<T>>(stream(), tile_grid<Vectors<T>>(tiles, splits), p, splits.share, lse.as<T>(),
+    launch<info_nce_jvp_kernel<T>>(stream(), tile_grid<Vectors<T>>(tiles, splits), p, splits.share, k.lse.as<T>(),
                                    partial.get(), positive.get());
     launch<info_nce_merge_jvp_kernel<T>>(stream(), element_grid(p.rows), p.rows, splits.count, partial.get(),
-                                         positive.get(), lse_dot.as<T>(), terms.get());
+                                         positive.get(), k.lse_dot.as<T>(), terms.get());
     launch<info_nce_mean_kernel<T>>(stream(), Grid{dim3(1), dim3(block_threads), sizeof(BlockSum<double>)}, p.rows,
-                                    terms.get(), loss_dot.as<T>());
+                                    terms.get(), k.loss_dot.as<T>());
   });
 }
 
@@ -431,24 +430,22 @@ void both_cotangents(cudaStream_t stream, const Problem<T>& p, const Cotangents<
 
 }  // namespace
 
-void CudaBackend::info_nce_vjp(const InfoNceInputs& in, ConstView lse, ConstView loss_bar, View anchor_bar,
-                               View key_bar) {
-  count_kernel();
+template <>
+void CudaBackend::compute(const kernel::InfoNceVjp& k) {
   // The tangent of vjp along loss_bar alone is vjp itself.
-  dispatch_float(in.anchor.dtype, [&]<class T>(T) {
-    both_cotangents<T, false>(stream(), problem_of<T>(in, {}, {}), {lse.as<T>(), nullptr, nullptr, loss_bar.as<T>()},
-                              anchor_bar.as<T>(), key_bar.as<T>());
+  dispatch_float(k.inputs.anchor.dtype, [&]<class T>(T) {
+    both_cotangents<T, false>(stream(), problem_of<T>(k.inputs, {}, {}),
+                              {k.lse.as<T>(), nullptr, nullptr, k.loss_bar.as<T>()}, k.anchor_bar.as<T>(),
+                              k.key_bar.as<T>());
   });
 }
 
-void CudaBackend::info_nce_vjp_dot(const InfoNceInputs& in, ConstView lse, ConstView anchor_dot, ConstView key_dot,
-                                   ConstView lse_dot, ConstView loss_bar, ConstView loss_bar_dot, View anchor_bar_dot,
-                                   View key_bar_dot) {
-  count_kernel();
-  dispatch_float(in.anchor.dtype, [&]<class T>(T) {
-    both_cotangents<T, true>(stream(), problem_of<T>(in, anchor_dot, key_dot),
-                             {lse.as<T>(), lse_dot.as<T>(), loss_bar.as<T>(), loss_bar_dot.as<T>()},
-                             anchor_bar_dot.as<T>(), key_bar_dot.as<T>());
+template <>
+void CudaBackend::compute(const kernel::InfoNceVjpDot& k) {
+  dispatch_float(k.inputs.anchor.dtype, [&]<class T>(T) {
+    both_cotangents<T, true>(stream(), problem_of<T>(k.inputs, k.anchor_dot, k.key_dot),
+                             {k.lse.as<T>(), k.lse_dot.as<T>(), k.loss_bar.as<T>(), k.loss_bar_dot.as<T>()},
+                             k.anchor_bar_dot.as<T>(), k.key_bar_dot.as<T>());
   });
 }
 

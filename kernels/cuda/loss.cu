@@ -137,79 +137,87 @@ __global__ void bce_vjp_dot_kernel(std::int64_t count, double w, const T* logits
 
 }  // namespace
 
-void CudaBackend::cross_entropy_forward(ConstView logits, ConstView labels, View loss, View lse) {
-  count_kernel();
-  const std::int64_t rows = logits.shape[0];
+template <>
+void CudaBackend::compute(const kernel::CrossEntropyForward& k) {
+  const std::int64_t rows = k.logits.shape[0];
   const DeviceArray<double> terms(stream(), rows);
-  dispatch_float(logits.dtype, [&]<class T>(T) {
-    launch<cross_entropy_kernel<T>>(stream(), row_grid(rows), logits.shape[1], logits.as<T>(),
-                                    labels.as<std::int64_t>(), lse.as<T>(), terms.get());
-    write_mean<T>(stream(), rows, terms.get(), rows, loss);
+  dispatch_float(k.logits.dtype, [&]<class T>(T) {
+    launch<cross_entropy_kernel<T>>(stream(), row_grid(rows), k.logits.shape[1], k.logits.as<T>(),
+                                    k.labels.as<std::int64_t>(), k.lse.as<T>(), terms.get());
+    write_mean<T>(stream(), rows, terms.get(), rows, k.loss);
   });
 }
 
-void CudaBackend::cross_entropy_vjp(ConstView logits, ConstView labels, ConstView lse, ConstView loss_bar,
-                                    View logits_bar) {
-  cross_entropy_vjp_dot(logits, labels, lse, {}, {}, {}, loss_bar, logits_bar);
+template <>
+void CudaBackend::compute(const kernel::CrossEntropyVjpDot& k) {
+  dispatch_float(k.logits.dtype, [&]<class T>(T) {
+    launch<cross_entropy_vjp_dot_kernel<T>>(stream(), element_grid(k.logits.numel()), k.logits.shape[0],
+                                            k.logits.shape[1], k.logits.as<T>(), k.labels.as<std::int64_t>(),
+                                            k.lse.as<T>(), k.logits_dot.as<T>(), k.lse_dot.as<T>(), k.loss_bar.as<T>(),
+                                            k.loss_bar_dot.as<T>(), k.logits_bar_dot.as<T>());
+  });
 }
 
-void CudaBackend::cross_entropy_jvp(ConstView logits, ConstView labels, ConstView lse, ConstView logits_dot,
-                                    View loss_dot, View lse_dot) {
-  count_kernel();
-  const std::int64_t rows = logits.shape[0];
+template <>
+void CudaBackend::compute(const kernel::CrossEntropyVjp& k) {
+  compute(kernel::CrossEntropyVjpDot{.logits = k.logits,
+                                     .labels = k.labels,
+                                     .lse = k.lse,
+                                     .loss_bar = {},
+                                     .loss_bar_dot = k.loss_bar,
+                                     .logits_bar_dot = k.logits_bar});
+}
+
+template <>
+void CudaBackend::compute(const kernel::CrossEntropyJvp& k) {
+  const std::int64_t rows = k.logits.shape[0];
   const DeviceArray<double> terms(stream(), rows);
-  dispatch_float(logits.dtype, [&]<class T>(T) {
-    launch<cross_entropy_jvp_kernel<T>>(stream(), row_grid(rows), logits.shape[1], logits.as<T>(),
-                                        labels.as<std::int64_t>(), lse.as<T>(), logits_dot.as<T>(), lse_dot.as<T>(),
-                                        terms.get());
-    write_mean<T>(stream(), rows, terms.get(), rows, loss_dot);
+  dispatch_float(k.logits.dtype, [&]<class T>(T) {
+    launch<cross_entropy_jvp_kernel<T>>(stream(), row_grid(rows), k.logits.shape[1], k.logits.as<T>(),
+                                        k.labels.as<std::int64_t>(), k.lse.as<T>(), k.logits_dot.as<T>(),
+                                        k.lse_dot.as<T>(), terms.get());
+    write_mean<T>(stream(), rows, terms.get(), rows, k.loss_dot);
   });
 }
 
-void CudaBackend::cross_entropy_vjp_dot(ConstView logits, ConstView labels, ConstView lse, ConstView logits_dot,
-                                        ConstView lse_dot, ConstView loss_bar, ConstView loss_bar_dot,
-                                        View logits_bar_dot) {
-  count_kernel();
-  dispatch_float(logits.dtype, [&]<class T>(T) {
-    launch<cross_entropy_vjp_dot_kernel<T>>(stream(), element_grid(logits.numel()), logits.shape[0], logits.shape[1],
-                                            logits.as<T>(), labels.as<std::int64_t>(), lse.as<T>(), logits_dot.as<T>(),
-                                            lse_dot.as<T>(), loss_bar.as<T>(), loss_bar_dot.as<T>(),
-                                            logits_bar_dot.as<T>());
-  });
-}
-
-void CudaBackend::bce_forward(double pos_weight, ConstView logits, ConstView targets, View loss) {
-  count_kernel();
-  const Grid grid = element_grid(logits.numel());
+template <>
+void CudaBackend::compute(const kernel::BceForward& k) {
+  const Grid grid = element_grid(k.logits.numel());
   const DeviceArray<double> terms(stream(), grid.blocks.x);
-  dispatch_float(logits.dtype, [&]<class T>(T) {
-    launch<bce_kernel<T>>(stream(), grid, logits.numel(), pos_weight, logits.as<T>(), targets.as<T>(), terms.get());
-    write_mean<T>(stream(), grid.blocks.x, terms.get(), logits.numel(), loss);
+  dispatch_float(k.logits.dtype, [&]<class T>(T) {
+    launch<bce_kernel<T>>(stream(), grid, k.logits.numel(), k.pos_weight, k.logits.as<T>(), k.targets.as<T>(),
+                          terms.get());
+    write_mean<T>(stream(), grid.blocks.x, terms.get(), k.logits.numel(), k.loss);
   });
 }
 
-void CudaBackend::bce_vjp(double pos_weight, ConstView logits, ConstView targets, ConstView loss_bar, View logits_bar) {
-  bce_vjp_dot(pos_weight, logits, targets, {}, {}, loss_bar, logits_bar);
+template <>
+void CudaBackend::compute(const kernel::BceVjpDot& k) {
+  dispatch_float(k.logits.dtype, [&]<class T>(T) {
+    launch<bce_vjp_dot_kernel<T>>(stream(), element_grid(k.logits.numel()), k.logits.numel(), k.pos_weight,
+                                  k.logits.as<T>(), k.targets.as<T>(), k.logits_dot.as<T>(), k.loss_bar.as<T>(),
+                                  k.loss_bar_dot.as<T>(), k.logits_bar_dot.as<T>());
+  });
 }
 
-void CudaBackend::bce_jvp(double pos_weight, ConstView logits, ConstView targets, ConstView logits_dot, View loss_dot) {
-  count_kernel();
-  const Grid grid = element_grid(logits.numel());
+template <>
+void CudaBackend::compute(const kernel::BceVjp& k) {
+  compute(kernel::BceVjpDot{.pos_weight = k.pos_weight,
+                            .logits = k.logits,
+                            .targets = k.targets,
+                            .loss_bar = {},
+                            .loss_bar_dot = k.loss_bar,
+                            .logits_bar_dot = k.logits_bar});
+}
+
+template <>
+void CudaBackend::compute(const kernel::BceJvp& k) {
+  const Grid grid = element_grid(k.logits.numel());
   const DeviceArray<double> terms(stream(), grid.blocks.x);
-  dispatch_float(logits.dtype, [&]<class T>(T) {
-    launch<bce_jvp_kernel<T>>(stream(), grid, logits.numel(), pos_weight, logits.as<T>(), targets.as<T>(),
-                              logits_dot.as<T>(), terms.get());
-    write_mean<T>(stream(), grid.blocks.x, terms.get(), logits.numel(), loss_dot);
-  });
-}
-
-void CudaBackend::bce_vjp_dot(double pos_weight, ConstView logits, ConstView targets, ConstView logits_dot,
-                              ConstView loss_bar, ConstView loss_bar_dot, View logits_bar_dot) {
-  count_kernel();
-  dispatch_float(logits.dtype, [&]<class T>(T) {
-    launch<bce_vjp_dot_kernel<T>>(stream(), element_grid(logits.numel()), logits.numel(), pos_weight, logits.as<T>(),
-                                  targets.as<T>(), logits_dot.as<T>(), loss_bar.as<T>(), loss_bar_dot.as<T>(),
-                                  logits_bar_dot.as<T>());
+  dispatch_float(k.logits.dtype, [&]<class T>(T) {
+    launch<bce_jvp_kernel<T>>(stream(), grid, k.logits.numel(), k.pos_weight, k.logits.as<T>(), k.targets.as<T>(),
+                              k.logits_dot.as<T>(), terms.get());
+    write_mean<T>(stream(), grid.blocks.x, terms.get(), k.logits.numel(), k.loss_dot);
   });
 }
 

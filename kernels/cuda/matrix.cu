@@ -120,52 +120,54 @@ Grid column_grid(std::int64_t rows, std::int64_t columns) {
 
 }  // namespace
 
-void CudaBackend::gemm(bool transpose_a, bool transpose_b, ConstView a, ConstView b, View c, Mode mode) {
-  count_kernel();
-  if (c.numel() == 0) return;
-  const std::int64_t depth = a.shape[transpose_a ? 0 : 1];
-  if (std::max({c.shape[0], c.shape[1], depth}) > most_rows)
-    fail("gemm", "expected extents of at most {}, got a {}, b {}", most_rows, a.shape.str(), b.shape.str());
-  const GemmShape s{static_cast<int>(c.shape[0]), static_cast<int>(c.shape[1]), static_cast<int>(depth)};
-  const bool accumulate = mode == Mode::accumulate;
-  dispatch_float(c.dtype, [&]<class T>(T) {
+template <>
+void CudaBackend::compute(const kernel::Gemm& k) {
+  if (k.c.numel() == 0) return;
+  const bool transpose_a = k.transpose_a == Transpose::yes, transpose_b = k.transpose_b == Transpose::yes;
+  const std::int64_t depth = k.a.shape[transpose_a ? 0 : 1];
+  if (std::max({k.c.shape[0], k.c.shape[1], depth}) > most_rows)
+    fail("gemm", "expected extents of at most {}, got a {}, b {}", most_rows, k.a.shape.str(), k.b.shape.str());
+  const GemmShape s{static_cast<int>(k.c.shape[0]), static_cast<int>(k.c.shape[1]), static_cast<int>(depth)};
+  const bool accumulate = k.mode == Mode::accumulate;
+  dispatch_float(k.c.dtype, [&]<class T>(T) {
 #if defined(__CUDACC__)
     if (cublas_ != nullptr) {
       use_device(device_);
-      return cublas_->run(transpose_a, transpose_b, s.m, s.n, s.k, a.as<T>(), b.as<T>(), c.as<T>(), accumulate);
+      return cublas_->run(k.transpose_a, k.transpose_b, s.m, s.n, s.k, k.a.as<T>(), k.b.as<T>(), k.c.as<T>(),
+                          accumulate);
     }
 #endif
     FmaTiles<T>::choose(s.m, s.n, [&]<class Tile>(Tile) {
-      run_gemm<Tile>(stream(), transpose_a, transpose_b, s, a.as<T>(), b.as<T>(), c.as<T>(), accumulate);
+      run_gemm<Tile>(stream(), transpose_a, transpose_b, s, k.a.as<T>(), k.b.as<T>(), k.c.as<T>(), accumulate);
     });
   });
 }
 
-void CudaBackend::add_bias(ConstView bias, View y) {
-  count_kernel();
-  if (y.numel() == 0) return;
-  const std::int64_t rows = y.shape.rows();
-  const std::int64_t columns = y.shape.back();
-  dispatch_float(y.dtype, [&]<class T>(T) {
-    launch<add_bias_kernel<T>>(stream(), column_grid(rows, columns), rows, columns, bias.as<T>(), y.as<T>());
+template <>
+void CudaBackend::compute(const kernel::AddBias& k) {
+  if (k.y.numel() == 0) return;
+  const std::int64_t rows = k.y.shape.rows();
+  const std::int64_t columns = k.y.shape.back();
+  dispatch_float(k.y.dtype, [&]<class T>(T) {
+    launch<add_bias_kernel<T>>(stream(), column_grid(rows, columns), rows, columns, k.bias.as<T>(), k.y.as<T>());
   });
 }
 
-void CudaBackend::sum_rows(ConstView x, View out, Mode mode) {
-  count_kernel();
-  if (out.numel() == 0) return;
-  const std::int64_t rows = x.shape.rows();
-  const std::int64_t columns = x.shape.back();
+template <>
+void CudaBackend::compute(const kernel::SumRows& k) {
+  if (k.out.numel() == 0) return;
+  const std::int64_t rows = k.x.shape.rows();
+  const std::int64_t columns = k.x.shape.back();
   Grid grid = column_grid(rows, columns);
   grid.shared_bytes = sizeof(ColumnSums);
   const unsigned parts = grid.blocks.y;
   const DeviceArray<double> partial(stream(), parts * columns);
-  dispatch_float(x.dtype, [&]<class T>(T) {
-    launch<sum_rows_kernel<T>>(stream(), grid, rows, columns, x.as<T>(), partial.get());
+  dispatch_float(k.x.dtype, [&]<class T>(T) {
+    launch<sum_rows_kernel<T>>(stream(), grid, rows, columns, k.x.as<T>(), partial.get());
     constexpr unsigned threads = 256;
     launch<add_column_sums_kernel<T>>(stream(),
                                       {dim3(static_cast<unsigned>(ceil_div(columns, threads))), dim3(threads)}, columns,
-                                      parts, partial.get(), out.as<T>(), mode == Mode::accumulate);
+                                      parts, partial.get(), k.out.as<T>(), k.mode == Mode::accumulate);
   });
 }
 

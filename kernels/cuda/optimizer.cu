@@ -133,32 +133,28 @@ std::size_t step_some(cudaStream_t stream, const Update& update, std::size_t beg
 
 }  // namespace
 
-void CudaBackend::axpy(double alpha, std::span<const ConstView> x, std::span<const View> y) {
-  count_kernel();
-  for (std::size_t i = 0; i < y.size();)
-    i = dispatch_float(y[i].dtype, [&]<class T>(T) {
-      return step_some(stream(), AxpyUpdate<T>{static_cast<T>(alpha)}, i, {}, x, {y});
+template <>
+void CudaBackend::compute(const kernel::Axpy& k) {
+  for (std::size_t i = 0; i < k.y.size();)
+    i = dispatch_float(k.y[i].dtype, [&]<class T>(T) {
+      return step_some(stream(), AxpyUpdate<T>{static_cast<T>(k.alpha)}, i, {}, k.x, {k.y});
     });
 }
 
-void CudaBackend::sgd_step(const SgdParams& params, std::span<const double> weight_decay,
-                           std::span<const ConstView> gradients, std::span<const View> parameters,
-                           std::span<const View> buffers) {
-  count_kernel();
-  for (std::size_t i = 0; i < parameters.size();)
-    i = dispatch_float(parameters[i].dtype, [&]<class T>(T) {
-      return step_some(stream(), SgdUpdate<T>(params), i, weight_decay, gradients, {parameters, buffers});
+template <>
+void CudaBackend::compute(const kernel::SgdStep& k) {
+  for (std::size_t i = 0; i < k.parameters.size();)
+    i = dispatch_float(k.parameters[i].dtype, [&]<class T>(T) {
+      return step_some(stream(), SgdUpdate<T>(k.params), i, k.weight_decay, k.gradients, {k.parameters, k.buffers});
     });
 }
 
-void CudaBackend::adamw_step(const AdamWParams& params, std::span<const double> weight_decay,
-                             std::span<const ConstView> gradients, std::span<const View> parameters,
-                             std::span<const View> first_moments, std::span<const View> second_moments) {
-  count_kernel();
-  for (std::size_t i = 0; i < parameters.size();)
-    i = dispatch_float(parameters[i].dtype, [&]<class T>(T) {
-      return step_some(stream(), AdamWUpdate<T>(params), i, weight_decay, gradients,
-                       {parameters, first_moments, second_moments});
+template <>
+void CudaBackend::compute(const kernel::AdamWStep& k) {
+  for (std::size_t i = 0; i < k.parameters.size();)
+    i = dispatch_float(k.parameters[i].dtype, [&]<class T>(T) {
+      return step_some(stream(), AdamWUpdate<T>(k.params), i, k.weight_decay, k.gradients,
+                       {k.parameters, k.first_moments, k.second_moments});
     });
 }
 

@@ -305,74 +305,74 @@ __global__ void __launch_bounds__(channel_threads)
 
 }  // namespace
 
-void CudaBackend::max_pool(const PoolParams& params, ConstView x, View y, View index) {
-  count_kernel();
-  if (y.numel() == 0) return;
-  const Pool pool = pool_of(params, x.shape, y.shape);
-  const ChannelGrid g = pool_grid(y.shape);
-  dispatch_float(x.dtype, [&]<class T>(T) {
-    launch<max_pool_kernel<T>>(stream(), g.grid(), g, pool, x.as<T>(), y.as<T>(), index.as<std::int32_t>());
+template <>
+void CudaBackend::compute(const kernel::MaxPool& k) {
+  if (k.y.numel() == 0) return;
+  const Pool pool = pool_of(k.params, k.x.shape, k.y.shape);
+  const ChannelGrid g = pool_grid(k.y.shape);
+  dispatch_float(k.x.dtype, [&]<class T>(T) {
+    launch<max_pool_kernel<T>>(stream(), g.grid(), g, pool, k.x.as<T>(), k.y.as<T>(), k.index.as<std::int32_t>());
   });
 }
 
-void CudaBackend::max_pool_gather(ConstView x_dot, ConstView index, View y_dot) {
-  count_kernel();
-  if (y_dot.numel() == 0) return;
-  const int x_positions = positions_of(x_dot.shape).of_image();
-  const int y_positions = positions_of(y_dot.shape).of_image();
-  const ChannelGrid g = pool_grid(y_dot.shape);
-  dispatch_float(x_dot.dtype, [&]<class T>(T) {
-    launch<max_pool_gather_kernel<T>>(stream(), g.grid(), g, x_positions, y_positions, x_dot.as<T>(),
-                                      index.as<std::int32_t>(), y_dot.as<T>());
+template <>
+void CudaBackend::compute(const kernel::MaxPoolGather& k) {
+  if (k.y_dot.numel() == 0) return;
+  const int x_positions = positions_of(k.x_dot.shape).of_image();
+  const int y_positions = positions_of(k.y_dot.shape).of_image();
+  const ChannelGrid g = pool_grid(k.y_dot.shape);
+  dispatch_float(k.x_dot.dtype, [&]<class T>(T) {
+    launch<max_pool_gather_kernel<T>>(stream(), g.grid(), g, x_positions, y_positions, k.x_dot.as<T>(),
+                                      k.index.as<std::int32_t>(), k.y_dot.as<T>());
   });
 }
 
-void CudaBackend::max_pool_scatter(ConstView y_bar, ConstView index, View x_bar) {
-  count_kernel();
-  if (x_bar.numel() == 0) return;
-  const Positions x = positions_of(x_bar.shape);
-  const Positions y = positions_of(y_bar.shape);
-  const auto* indices = index.as<std::int32_t>();
+template <>
+void CudaBackend::compute(const kernel::MaxPoolScatter& k) {
+  if (k.x_bar.numel() == 0) return;
+  const Positions x = positions_of(k.x_bar.shape);
+  const Positions y = positions_of(k.y_bar.shape);
+  const auto* indices = k.index.as<std::int32_t>();
   const DeviceArray<Reach> reach(stream(), coordinates(y));
   const DeviceArray<Reach> named_by(stream(), coordinates(x));
   launch<max_pool_reach_kernel>(
       stream(), {dim3(static_cast<unsigned>(coordinates(y))), dim3(channel_threads), sizeof(BlockValues<Reach>)}, x, y,
-      x_bar.shape.c(), indices, reach.get());
+      k.x_bar.shape.c(), indices, reach.get());
   launch<max_pool_named_by_kernel>(
       stream(), {dim3(static_cast<unsigned>(ceil_div(coordinates(x), channel_threads))), dim3(channel_threads)}, x, y,
       coordinates(x), reach.get(), named_by.get());
-  const ChannelGrid g = pool_grid(x_bar.shape);
-  dispatch_float(y_bar.dtype, [&]<class T>(T) {
-    launch<max_pool_scatter_kernel<T>>(stream(), g.grid(), g, x, y, named_by.get(), y_bar.as<T>(), indices,
-                                       x_bar.as<T>());
+  const ChannelGrid g = pool_grid(k.x_bar.shape);
+  dispatch_float(k.y_bar.dtype, [&]<class T>(T) {
+    launch<max_pool_scatter_kernel<T>>(stream(), g.grid(), g, x, y, named_by.get(), k.y_bar.as<T>(), indices,
+                                       k.x_bar.as<T>());
   });
 }
 
-void CudaBackend::avg_pool(const PoolParams& params, ConstView x, View y) {
-  count_kernel();
-  if (y.numel() == 0) return;
-  const Pool pool = pool_of(params, x.shape, y.shape);
+template <>
+void CudaBackend::compute(const kernel::AvgPool& k) {
+  if (k.y.numel() == 0) return;
+  const Pool pool = pool_of(k.params, k.x.shape, k.y.shape);
   const double share = 1.0 / pool.window_size();
-  ChannelGrid g = pool_grid(y.shape);
+  ChannelGrid g = pool_grid(k.y.shape);
   constexpr int wide_window = 64;
-  dispatch_float(x.dtype, [&]<class T>(T) {
+  dispatch_float(k.x.dtype, [&]<class T>(T) {
     if (pool.window_size() < wide_window)
-      return launch<avg_pool_kernel<T>>(stream(), g.grid(), g, pool, static_cast<T>(share), x.as<T>(), y.as<T>());
+      return launch<avg_pool_kernel<T>>(stream(), g.grid(), g, pool, static_cast<T>(share), k.x.as<T>(), k.y.as<T>());
     constexpr std::int64_t most_blocks = 4096;
     g.parts = static_cast<int>(std::min(g.rows, most_blocks));
-    launch<avg_pool_wide_kernel<T>>(stream(), g.grid(sizeof(BlockValues<Sums<1>>)), g, pool, share, x.as<T>(),
-                                    y.as<T>());
+    launch<avg_pool_wide_kernel<T>>(stream(), g.grid(sizeof(BlockValues<Sums<1>>)), g, pool, share, k.x.as<T>(),
+                                    k.y.as<T>());
   });
 }
 
-void CudaBackend::avg_pool_adjoint(const PoolParams& params, ConstView y_bar, View x_bar) {
-  count_kernel();
-  if (x_bar.numel() == 0) return;
-  const Pool pool = pool_of(params, x_bar.shape, y_bar.shape);
-  const ChannelGrid g = pool_grid(x_bar.shape);
-  dispatch_float(y_bar.dtype, [&]<class T>(T) {
+template <>
+void CudaBackend::compute(const kernel::AvgPoolAdjoint& k) {
+  if (k.x_bar.numel() == 0) return;
+  const Pool pool = pool_of(k.params, k.x_bar.shape, k.y_bar.shape);
+  const ChannelGrid g = pool_grid(k.x_bar.shape);
+  dispatch_float(k.y_bar.dtype, [&]<class T>(T) {
     launch<avg_pool_adjoint_kernel<T>>(stream(), g.grid(), g, pool, static_cast<T>(1.0 / pool.window_size()),
-                                       y_bar.as<T>(), x_bar.as<T>());
+                                       k.y_bar.as<T>(), k.x_bar.as<T>());
   });
 }
 

@@ -46,20 +46,20 @@ std::vector<Rgb> blurred(const AugmentClip& clip, int size, const std::vector<Rg
 
 }  // namespace
 
-void RefBackend::augment(const AugmentParams& p, std::span<const AugmentClip> clips, ConstView frames, View y) {
-  count_kernel();
-  const auto height = static_cast<int>(frames.shape[2]), width = static_cast<int>(frames.shape[3]);
+template <>
+void RefBackend::compute(const kernel::Augment& k) {
+  const auto height = static_cast<int>(k.frames.shape[2]), width = static_cast<int>(k.frames.shape[3]);
   const std::int64_t frame_bytes = std::int64_t{height} * width * 3;
-  const std::int64_t depth = frames.shape[1];
-  const std::int64_t pixels = std::int64_t{p.size} * p.size;
+  const std::int64_t depth = k.frames.shape[1];
+  const std::int64_t pixels = std::int64_t{k.params.size} * k.params.size;
   Values out;
-  for (std::size_t n = 0; n < clips.size(); ++n) {
-    const AugmentClip& clip = clips[n];
+  for (std::size_t n = 0; n < k.clips.size(); ++n) {
+    const AugmentClip& clip = k.clips[n];
     std::vector<std::vector<Rgb>> pictures;
     std::int64_t sum[3] = {};
     for (std::int64_t d = 0; d < depth; ++d) {
-      const auto* frame = frames.as<std::uint8_t>() + (static_cast<std::int64_t>(n) * depth + d) * frame_bytes;
-      pictures.push_back(cropped(p, clip, frame, height, width));
+      const auto* frame = k.frames.as<std::uint8_t>() + (static_cast<std::int64_t>(n) * depth + d) * frame_bytes;
+      pictures.push_back(cropped(k.params, clip, frame, height, width));
       for (const Rgb& v : pictures.back()) {
         sum[0] += augment::fixed_point(v.r);
         sum[1] += augment::fixed_point(v.g);
@@ -70,23 +70,24 @@ void RefBackend::augment(const AugmentParams& p, std::span<const AugmentClip> cl
     for (int c = 0; c < 3; ++c) mean[c] = augment::mean_of(sum[c], depth * pixels);
     const augment::Color color = augment::color_of(clip, mean);
     for (std::vector<Rgb>& picture : pictures) {
-      for (Rgb& v : picture) v = augment::recolored(color, p, v);
-      if (clip.radius > 0) picture = blurred(clip, p.size, blurred(clip, p.size, picture, true), false);
+      for (Rgb& v : picture) v = augment::recolored(color, k.params, v);
+      if (clip.radius > 0) picture = blurred(clip, k.params.size, blurred(clip, k.params.size, picture, true), false);
     }
-    const std::int64_t step = p.residual ? 2 : 1;
+    const std::int64_t step = k.params.residual ? 2 : 1;
     for (std::int64_t d = 0; d < depth / step; ++d)
-      for (int i = 0; i < p.size; ++i)
-        for (int x = 0; x < p.size; ++x) {
-          const auto at = static_cast<std::size_t>(std::int64_t{i} * p.size + (clip.flip ? p.size - 1 - x : x));
+      for (int i = 0; i < k.params.size; ++i)
+        for (int x = 0; x < k.params.size; ++x) {
+          const auto at =
+              static_cast<std::size_t>(std::int64_t{i} * k.params.size + (clip.flip ? k.params.size - 1 - x : x));
           Rgb v = pictures[static_cast<std::size_t>(step * d + step - 1)][at];
-          if (p.residual) {
+          if (k.params.residual) {
             const Rgb& before = pictures[static_cast<std::size_t>(step * d)][at];
             v = {v.r - before.r, v.g - before.g, v.b - before.b};
           }
           for (const float value : {v.r, v.g, v.b}) out.push_back(static_cast<double>(value));
         }
   }
-  write(out, y);
+  write(out, k.y);
 }
 
 }  // namespace mcn::ref

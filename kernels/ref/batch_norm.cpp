@@ -61,99 +61,92 @@ struct Saved {
 
 }  // namespace
 
-void RefBackend::batch_norm_forward(const BatchNormParams& p, ConstView x_view, ConstView gamma_view,
-                                    ConstView beta_view, ConstView residual_view, View y_view, View mean_view,
-                                    View rstd_view) {
-  count_kernel();
-  const Shape& shape = x_view.shape;
-  const Values x = read(x_view);
-  const Values gamma = read(gamma_view);
-  const Values beta = read(beta_view);
-  const Values residual = read_or_zeros(residual_view, x_view.numel());
-  if (p.batch_statistics) {
-    const Values mean = mean_of(sum_over_rows(shape, [&](auto i, auto) { return x[i]; }), p, shape);
-    Values rstd =
-        mean_of(sum_over_rows(shape, [&](auto i, auto c) { return (x[i] - mean[c]) * (x[i] - mean[c]); }), p, shape);
-    for (double& v : rstd) v = 1.0 / std::sqrt(v + p.eps);
-    write(mean, mean_view);
-    write(rstd, rstd_view);
+template <>
+void RefBackend::compute(const kernel::BatchNormForward& k) {
+  const Shape& shape = k.x.shape;
+  const Values x = read(k.x);
+  const Values gamma = read(k.gamma);
+  const Values beta = read(k.beta);
+  const Values residual = read_or_zeros(k.residual, k.x.numel());
+  if (k.params.batch_statistics) {
+    const Values mean = mean_of(sum_over_rows(shape, [&](auto i, auto) { return x[i]; }), k.params, shape);
+    Values rstd = mean_of(sum_over_rows(shape, [&](auto i, auto c) { return (x[i] - mean[c]) * (x[i] - mean[c]); }),
+                          k.params, shape);
+    for (double& v : rstd) v = 1.0 / std::sqrt(v + k.params.eps);
+    write(mean, k.mean);
+    write(rstd, k.rstd);
   }
   // Read back, so that this rule and the others see the same rounded statistics.
-  const Values mean = read(mean_view);
-  const Values rstd = read(rstd_view);
+  const Values mean = read(k.mean);
+  const Values rstd = read(k.rstd);
   Values y(x.size());
   for_each(shape, [&](std::int64_t i, std::int64_t c) {
     const double pre = gamma[c] * ((x[i] - mean[c]) * rstd[c]) + beta[c] + residual[i];
-    y[i] = p.relu && pre < 0 ? 0.0 : pre;
+    y[i] = k.params.relu && pre < 0 ? 0.0 : pre;
   });
-  write(y, y_view);
+  write(y, k.y);
 }
 
-void RefBackend::batch_norm_vjp(const BatchNormParams& p, const BatchNormSaved& saved, ConstView y_bar,
-                                const BatchNormGradients& bars) {
-  count_kernel();
-  const Saved s(p, saved);
-  const Values g = s.masked(read(y_bar));
+template <>
+void RefBackend::compute(const kernel::BatchNormVjp& k) {
+  const Saved s(k.params, k.saved);
+  const Values g = s.masked(read(k.y_bar));
   const Values sum_g = sum_over_rows(s.shape, [&](auto i, auto) { return g[i]; });
   const Values sum_gh = sum_over_rows(s.shape, [&](auto i, auto) { return g[i] * s.h[i]; });
-  const Values m1 = mean_of(sum_g, p, s.shape);
-  const Values m2 = mean_of(sum_gh, p, s.shape);
+  const Values m1 = mean_of(sum_g, k.params, s.shape);
+  const Values m2 = mean_of(sum_gh, k.params, s.shape);
   Values x_bar(s.x.size());
   for_each(s.shape, [&](std::int64_t i, std::int64_t c) {
     x_bar[i] = s.gamma[c] * s.rstd[c] * (g[i] - m1[c] - s.h[i] * m2[c]);
   });
-  write(x_bar, bars.x);
-  write(sum_gh, bars.gamma);
-  write(sum_g, bars.beta);
-  write(g, bars.residual);
+  write(x_bar, k.bars.x);
+  write(sum_gh, k.bars.gamma);
+  write(sum_g, k.bars.beta);
+  write(g, k.bars.residual);
 }
 
-void RefBackend::batch_norm_jvp(const BatchNormParams& p, const BatchNormSaved& saved, ConstView x_dot_view,
-                                ConstView gamma_dot_view, ConstView beta_dot_view, ConstView residual_dot_view,
-                                View y_dot_view, View mean_dot_view, View rstd_dot_view) {
-  count_kernel();
-  const Saved s(p, saved);
-  const Values x_dot = read_or_zeros(x_dot_view, saved.x.numel());
-  const Values gamma_dot = read_or_zeros(gamma_dot_view, s.shape.back());
-  const Values beta_dot = read_or_zeros(beta_dot_view, s.shape.back());
-  const Values residual_dot = read_or_zeros(residual_dot_view, saved.x.numel());
+template <>
+void RefBackend::compute(const kernel::BatchNormJvp& k) {
+  const Saved s(k.params, k.saved);
+  const Values x_dot = read_or_zeros(k.x_dot, k.saved.x.numel());
+  const Values gamma_dot = read_or_zeros(k.gamma_dot, s.shape.back());
+  const Values beta_dot = read_or_zeros(k.beta_dot, s.shape.back());
+  const Values residual_dot = read_or_zeros(k.residual_dot, k.saved.x.numel());
   // variance = mean((x - mean)^2), so its tangent is 2 mean((x - mean) (x_dot - mean_dot)), and
   // rstd_dot = -rstd^3 / 2 variance_dot = -rstd^2 mean(h (x_dot - mean_dot)).
-  const Values mean_dot = mean_of(sum_over_rows(s.shape, [&](auto i, auto) { return x_dot[i]; }), p, s.shape);
-  Values rstd_dot =
-      mean_of(sum_over_rows(s.shape, [&](auto i, auto c) { return s.h[i] * (x_dot[i] - mean_dot[c]); }), p, s.shape);
+  const Values mean_dot = mean_of(sum_over_rows(s.shape, [&](auto i, auto) { return x_dot[i]; }), k.params, s.shape);
+  Values rstd_dot = mean_of(sum_over_rows(s.shape, [&](auto i, auto c) { return s.h[i] * (x_dot[i] - mean_dot[c]); }),
+                            k.params, s.shape);
   for (std::int64_t c = 0; c < s.shape.back(); ++c) rstd_dot[c] *= -s.rstd[c] * s.rstd[c];
   const Values h_dot = s.h_dot(x_dot, mean_dot, rstd_dot);
   Values y_dot(s.x.size());
   for_each(s.shape, [&](std::int64_t i, std::int64_t c) {
     y_dot[i] = gamma_dot[c] * s.h[i] + s.gamma[c] * h_dot[i] + beta_dot[c] + residual_dot[i];
   });
-  write(s.masked(std::move(y_dot)), y_dot_view);
-  write(mean_dot, mean_dot_view);
-  write(rstd_dot, rstd_dot_view);
+  write(s.masked(std::move(y_dot)), k.y_dot);
+  write(mean_dot, k.mean_dot);
+  write(rstd_dot, k.rstd_dot);
 }
 
-void RefBackend::batch_norm_vjp_dot(const BatchNormParams& p, const BatchNormSaved& saved,
-                                    const BatchNormSavedDot& saved_dot, ConstView y_bar, ConstView y_bar_dot,
-                                    const BatchNormGradients& dots) {
-  count_kernel();
-  const Saved s(p, saved);
+template <>
+void RefBackend::compute(const kernel::BatchNormVjpDot& k) {
+  const Saved s(k.params, k.saved);
   const std::int64_t channels = s.shape.back();
-  const Values gamma_dot = read_or_zeros(saved_dot.gamma, channels);
-  const Values rstd_dot = read_or_zeros(saved_dot.rstd, channels);
+  const Values gamma_dot = read_or_zeros(k.saved_dot.gamma, channels);
+  const Values rstd_dot = read_or_zeros(k.saved_dot.rstd, channels);
   const Values h_dot =
-      s.h_dot(read_or_zeros(saved_dot.x, saved.x.numel()), read_or_zeros(saved_dot.mean, channels), rstd_dot);
-  const Values g = s.masked(read(y_bar));
-  const Values g_dot = s.masked(read_or_zeros(y_bar_dot, saved.x.numel()));
+      s.h_dot(read_or_zeros(k.saved_dot.x, k.saved.x.numel()), read_or_zeros(k.saved_dot.mean, channels), rstd_dot);
+  const Values g = s.masked(read(k.y_bar));
+  const Values g_dot = s.masked(read_or_zeros(k.y_bar_dot, k.saved.x.numel()));
 
   const Values sum_g = sum_over_rows(s.shape, [&](auto i, auto) { return g[i]; });
   const Values sum_gh = sum_over_rows(s.shape, [&](auto i, auto) { return g[i] * s.h[i]; });
   const Values sum_g_dot = sum_over_rows(s.shape, [&](auto i, auto) { return g_dot[i]; });
   const Values sum_gh_dot = sum_over_rows(s.shape, [&](auto i, auto) { return g_dot[i] * s.h[i] + g[i] * h_dot[i]; });
-  const Values m1 = mean_of(sum_g, p, s.shape);
-  const Values m2 = mean_of(sum_gh, p, s.shape);
-  const Values m1_dot = mean_of(sum_g_dot, p, s.shape);
-  const Values m2_dot = mean_of(sum_gh_dot, p, s.shape);
+  const Values m1 = mean_of(sum_g, k.params, s.shape);
+  const Values m2 = mean_of(sum_gh, k.params, s.shape);
+  const Values m1_dot = mean_of(sum_g_dot, k.params, s.shape);
+  const Values m2_dot = mean_of(sum_gh_dot, k.params, s.shape);
 
   Values x_bar_dot(s.x.size());
   for_each(s.shape, [&](std::int64_t i, std::int64_t c) {
@@ -162,10 +155,10 @@ void RefBackend::batch_norm_vjp_dot(const BatchNormParams& p, const BatchNormSav
     x_bar_dot[i] =
         (gamma_dot[c] * s.rstd[c] + s.gamma[c] * rstd_dot[c]) * centred + s.gamma[c] * s.rstd[c] * centred_dot;
   });
-  write(x_bar_dot, dots.x);
-  write(sum_gh_dot, dots.gamma);
-  write(sum_g_dot, dots.beta);
-  write(g_dot, dots.residual);
+  write(x_bar_dot, k.dots.x);
+  write(sum_gh_dot, k.dots.gamma);
+  write(sum_g_dot, k.dots.beta);
+  write(g_dot, k.dots.residual);
 }
 
 }  // namespace mcn::ref

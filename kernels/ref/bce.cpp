@@ -18,43 +18,49 @@ double curvature(double w, double x, double t) { return (1 - t + w * t) * sigmoi
 
 }  // namespace
 
-void RefBackend::bce_forward(double pos_weight, ConstView logits, ConstView targets, View loss) {
-  count_kernel();
-  const Values x = read(logits);
-  const Values t = read(targets);
+template <>
+void RefBackend::compute(const kernel::BceForward& k) {
+  const Values x = read(k.logits);
+  const Values t = read(k.targets);
   double sum = 0;
-  for (std::size_t i = 0; i < x.size(); ++i) sum += pos_weight * t[i] * softplus(-x[i]) + (1 - t[i]) * softplus(x[i]);
-  write_scalar(sum / static_cast<double>(x.size()), loss);
+  for (std::size_t i = 0; i < x.size(); ++i) sum += k.pos_weight * t[i] * softplus(-x[i]) + (1 - t[i]) * softplus(x[i]);
+  write_scalar(sum / static_cast<double>(x.size()), k.loss);
 }
 
-void RefBackend::bce_vjp(double pos_weight, ConstView logits, ConstView targets, ConstView loss_bar, View logits_bar) {
-  // The tangent of vjp along loss_bar alone is vjp itself.
-  bce_vjp_dot(pos_weight, logits, targets, {}, {}, loss_bar, logits_bar);
-}
-
-void RefBackend::bce_jvp(double pos_weight, ConstView logits, ConstView targets, ConstView logits_dot, View loss_dot) {
-  count_kernel();
-  const Values x = read(logits);
-  const Values t = read(targets);
-  const Values x_dot = read_or_zeros(logits_dot, logits.numel());
-  double sum = 0;
-  for (std::size_t i = 0; i < x.size(); ++i) sum += slope(pos_weight, x[i], t[i]) * x_dot[i];
-  write_scalar(sum / static_cast<double>(x.size()), loss_dot);
-}
-
-void RefBackend::bce_vjp_dot(double pos_weight, ConstView logits, ConstView targets, ConstView logits_dot,
-                             ConstView loss_bar_view, ConstView loss_bar_dot_view, View logits_bar_dot) {
-  count_kernel();
-  const Values x = read(logits);
-  const Values t = read(targets);
-  const Values x_dot = read_or_zeros(logits_dot, logits.numel());
-  const double loss_bar = read_scalar(loss_bar_view);
-  const double loss_bar_dot = read_scalar(loss_bar_dot_view);
+template <>
+void RefBackend::compute(const kernel::BceVjpDot& k) {
+  const Values x = read(k.logits);
+  const Values t = read(k.targets);
+  const Values x_dot = read_or_zeros(k.logits_dot, k.logits.numel());
+  const double loss_bar = read_scalar(k.loss_bar);
+  const double loss_bar_dot = read_scalar(k.loss_bar_dot);
   Values out(x.size());
   for (std::size_t i = 0; i < x.size(); ++i)
-    out[i] = (curvature(pos_weight, x[i], t[i]) * x_dot[i] * loss_bar + slope(pos_weight, x[i], t[i]) * loss_bar_dot) /
-             static_cast<double>(x.size());
-  write(out, logits_bar_dot);
+    out[i] =
+        (curvature(k.pos_weight, x[i], t[i]) * x_dot[i] * loss_bar + slope(k.pos_weight, x[i], t[i]) * loss_bar_dot) /
+        static_cast<double>(x.size());
+  write(out, k.logits_bar_dot);
+}
+
+template <>
+void RefBackend::compute(const kernel::BceVjp& k) {
+  // The tangent of vjp along loss_bar alone is vjp itself.
+  compute(kernel::BceVjpDot{.pos_weight = k.pos_weight,
+                            .logits = k.logits,
+                            .targets = k.targets,
+                            .loss_bar = {},
+                            .loss_bar_dot = k.loss_bar,
+                            .logits_bar_dot = k.logits_bar});
+}
+
+template <>
+void RefBackend::compute(const kernel::BceJvp& k) {
+  const Values x = read(k.logits);
+  const Values t = read(k.targets);
+  const Values x_dot = read_or_zeros(k.logits_dot, k.logits.numel());
+  double sum = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) sum += slope(k.pos_weight, x[i], t[i]) * x_dot[i];
+  write_scalar(sum / static_cast<double>(x.size()), k.loss_dot);
 }
 
 }  // namespace mcn::ref

@@ -109,52 +109,28 @@ void add_wgrad(const Conv3dParams& p, ConstView x_view, ConstView y_bar_view, co
 
 }  // namespace
 
-void RefBackend::conv3d_fprop(const Conv3dParams& p, ConstView x, ConstView w, View y, Mode mode) {
-  count_kernel();
-  Values sums = start(y, mode);
-  add_fprop(p, x, w, y.shape, sums);
-  write(sums, y);
+template <>
+void RefBackend::compute(const kernel::Conv3dFprop& k) {
+  require_precision(k.params.precision);
+  Values sums = start(k.y, k.mode);
+  for (const ConvProduct& product : k.products) add_fprop(k.params, product.a, product.b, k.y.shape, sums);
+  write(sums, k.y);
 }
 
-void RefBackend::conv3d_dgrad(const Conv3dParams& p, ConstView y_bar, ConstView w, View x_bar, Mode mode) {
-  count_kernel();
-  Values sums = start(x_bar, mode);
-  add_dgrad(p, y_bar, w, x_bar.shape, sums);
-  write(sums, x_bar);
+template <>
+void RefBackend::compute(const kernel::Conv3dDgrad& k) {
+  require_precision(k.params.precision);
+  Values sums = start(k.x_bar, k.mode);
+  for (const ConvProduct& product : k.products) add_dgrad(k.params, product.a, product.b, k.x_bar.shape, sums);
+  write(sums, k.x_bar);
 }
 
-void RefBackend::conv3d_wgrad(const Conv3dParams& p, ConstView x, ConstView y_bar, View w_bar, Mode mode) {
-  count_kernel();
-  Values sums = start(w_bar, mode);
-  add_wgrad(p, x, y_bar, w_bar.shape, sums);
-  write(sums, w_bar);
-}
-
-void RefBackend::conv3d_fprop_pair(const Conv3dParams& p, ConstView x1, ConstView w1, ConstView x2, ConstView w2,
-                                   View y) {
-  count_kernel();
-  Values sums = start(y, Mode::overwrite);
-  add_fprop(p, x1, w1, y.shape, sums);
-  add_fprop(p, x2, w2, y.shape, sums);
-  write(sums, y);
-}
-
-void RefBackend::conv3d_dgrad_pair(const Conv3dParams& p, ConstView y_bar1, ConstView w1, ConstView y_bar2,
-                                   ConstView w2, View x_bar) {
-  count_kernel();
-  Values sums = start(x_bar, Mode::overwrite);
-  add_dgrad(p, y_bar1, w1, x_bar.shape, sums);
-  add_dgrad(p, y_bar2, w2, x_bar.shape, sums);
-  write(sums, x_bar);
-}
-
-void RefBackend::conv3d_wgrad_pair(const Conv3dParams& p, ConstView x1, ConstView y_bar1, ConstView x2,
-                                   ConstView y_bar2, View w_bar) {
-  count_kernel();
-  Values sums = start(w_bar, Mode::overwrite);
-  add_wgrad(p, x1, y_bar1, w_bar.shape, sums);
-  add_wgrad(p, x2, y_bar2, w_bar.shape, sums);
-  write(sums, w_bar);
+template <>
+void RefBackend::compute(const kernel::Conv3dWgrad& k) {
+  require_precision(k.params.precision);
+  Values sums = start(k.w_bar, k.mode);
+  for (const ConvProduct& product : k.products) add_wgrad(k.params, product.a, product.b, k.w_bar.shape, sums);
+  write(sums, k.w_bar);
 }
 
 }  // namespace mcn::ref

@@ -6,68 +6,68 @@
 
 namespace mcn::ref {
 
-void RefBackend::fill(double value, View y) {
-  count_kernel();
-  write(Values(static_cast<std::size_t>(y.numel()), value), y);
+template <>
+void RefBackend::compute(const kernel::Fill& k) {
+  write(Values(static_cast<std::size_t>(k.y.numel()), k.value), k.y);
 }
 
-void RefBackend::scale(double alpha, ConstView x, View y) {
-  count_kernel();
-  Values v = read(x);
-  for (double& e : v) e *= alpha;
-  write(v, y);
+template <>
+void RefBackend::compute(const kernel::Scale& k) {
+  Values v = read(k.x);
+  for (double& e : v) e *= k.alpha;
+  write(v, k.y);
 }
 
-void RefBackend::axpy(double alpha, std::span<const ConstView> xs, std::span<const View> ys) {
-  count_kernel();
-  for (std::size_t n = 0; n < ys.size(); ++n) {
-    const Values x = read(xs[n]);
-    Values y = read(ys[n]);
-    for (std::size_t i = 0; i < y.size(); ++i) y[i] += alpha * x[i];
-    write(y, ys[n]);
+template <>
+void RefBackend::compute(const kernel::Axpy& k) {
+  for (std::size_t n = 0; n < k.y.size(); ++n) {
+    const Values x = read(k.x[n]);
+    Values y = read(k.y[n]);
+    for (std::size_t i = 0; i < y.size(); ++i) y[i] += k.alpha * x[i];
+    write(y, k.y[n]);
   }
 }
 
-void RefBackend::add(ConstView a_view, ConstView b_view, View y_view) {
-  count_kernel();
-  const Values a = read(a_view);
-  const Values b = read(b_view);
+template <>
+void RefBackend::compute(const kernel::Add& k) {
+  const Values a = read(k.a);
+  const Values b = read(k.b);
   Values y(a.size());
   for (std::size_t i = 0; i < y.size(); ++i) y[i] = a[i] + b[i];
-  write(y, y_view);
+  write(y, k.y);
 }
 
-void RefBackend::relu(ConstView x, View y) {
-  count_kernel();
-  Values v = read(x);
+template <>
+void RefBackend::compute(const kernel::Relu& k) {
+  Values v = read(k.x);
   for (double& e : v) e = e < 0 ? 0.0 : e;  // NaN stays NaN
-  write(v, y);
+  write(v, k.y);
 }
 
-void RefBackend::relu_mask(ConstView y_view, ConstView g_view, View out_view) {
-  count_kernel();
-  const Values y = read(y_view);
-  const Values g = read(g_view);
+template <>
+void RefBackend::compute(const kernel::ReluMask& k) {
+  const Values y = read(k.y);
+  const Values g = read(k.g);
   Values out(g.size());
   // A NaN in y lets g pass, so that it is not hidden as a zero.
   for (std::size_t i = 0; i < out.size(); ++i) out[i] = y[i] > 0 || std::isnan(y[i]) ? g[i] : 0.0;
-  write(out, out_view);
+  write(out, k.out);
 }
 
-double RefBackend::dot(std::span<const ConstView> as, std::span<const ConstView> bs) {
-  count_kernel();
+template <>
+double RefBackend::compute(const kernel::Dot& k) {
   double sum = 0;
-  for (std::size_t n = 0; n < as.size(); ++n) {
-    const Values a = read(as[n]);
-    const Values b = read(bs[n]);
+  for (std::size_t n = 0; n < k.a.size(); ++n) {
+    const Values a = read(k.a[n]);
+    const Values b = read(k.b[n]);
     for (std::size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
   }
   return sum;
 }
 
-bool RefBackend::all_finite(std::span<const ConstView> xs) {
-  count_kernel();
-  for (const ConstView& x : xs)
+template <>
+bool RefBackend::compute(const kernel::AllFinite& k) {
+  for (const ConstView& x : k.x)
     for (const double v : read(x))
       if (!std::isfinite(v)) return false;
   return true;

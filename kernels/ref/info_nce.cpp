@@ -54,9 +54,9 @@ double delta(bool equal) { return equal ? 1.0 : 0.0; }
 
 }  // namespace
 
-void RefBackend::info_nce_forward(const InfoNceInputs& inputs, View loss, View lse_view) {
-  count_kernel();
-  const Problem p(inputs);
+template <>
+void RefBackend::compute(const kernel::InfoNceForward& k) {
+  const Problem p(k.inputs);
   Values lse(static_cast<std::size_t>(p.rows));
   double sum = 0;
   for (std::int64_t i = 0; i < p.rows; ++i) {
@@ -69,45 +69,19 @@ void RefBackend::info_nce_forward(const InfoNceInputs& inputs, View loss, View l
     lse[i] = largest + std::log(exponentials);
     sum += lse[i] - p.logit(i, i);
   }
-  write_scalar(sum / static_cast<double>(p.rows), loss);
-  write(lse, lse_view);
+  write_scalar(sum / static_cast<double>(p.rows), k.loss);
+  write(lse, k.lse);
 }
 
-void RefBackend::info_nce_vjp(const InfoNceInputs& inputs, ConstView lse, ConstView loss_bar, View anchor_bar,
-                              View key_bar) {
-  // The tangent of vjp along loss_bar alone is vjp itself.
-  info_nce_vjp_dot(inputs, lse, {}, {}, {}, {}, loss_bar, anchor_bar, key_bar);
-}
-
-void RefBackend::info_nce_jvp(const InfoNceInputs& inputs, ConstView lse_view, ConstView anchor_dot_view,
-                              ConstView key_dot_view, View loss_dot, View lse_dot_view) {
-  count_kernel();
-  const Problem p(inputs);
-  const Values lse = read(lse_view);
-  const Values anchor_dot = read_or_zeros(anchor_dot_view, inputs.anchor.numel());
-  const Values key_dot = read_or_zeros(key_dot_view, inputs.key.numel());
-  Values lse_dot(static_cast<std::size_t>(p.rows));
-  double sum = 0;
-  for (std::int64_t i = 0; i < p.rows; ++i) {
-    for (std::int64_t j = 0; j < p.candidates(); ++j)
-      if (!p.excluded(i, j)) lse_dot[i] += std::exp(p.logit(i, j) - lse[i]) * p.logit_dot(anchor_dot, key_dot, i, j);
-    sum += lse_dot[i] - p.logit_dot(anchor_dot, key_dot, i, i);
-  }
-  write_scalar(sum / static_cast<double>(p.rows), loss_dot);
-  write(lse_dot, lse_dot_view);
-}
-
-void RefBackend::info_nce_vjp_dot(const InfoNceInputs& inputs, ConstView lse_view, ConstView anchor_dot_view,
-                                  ConstView key_dot_view, ConstView lse_dot_view, ConstView loss_bar_view,
-                                  ConstView loss_bar_dot_view, View anchor_bar_dot_view, View key_bar_dot_view) {
-  count_kernel();
-  const Problem p(inputs);
-  const Values lse = read(lse_view);
-  const Values anchor_dot = read_or_zeros(anchor_dot_view, inputs.anchor.numel());
-  const Values key_dot = read_or_zeros(key_dot_view, inputs.key.numel());
-  const Values lse_dot = read_or_zeros(lse_dot_view, p.rows);
-  const double loss_bar = read_scalar(loss_bar_view) / static_cast<double>(p.rows);
-  const double loss_bar_dot = read_scalar(loss_bar_dot_view) / static_cast<double>(p.rows);
+template <>
+void RefBackend::compute(const kernel::InfoNceVjpDot& k) {
+  const Problem p(k.inputs);
+  const Values lse = read(k.lse);
+  const Values anchor_dot = read_or_zeros(k.anchor_dot, k.inputs.anchor.numel());
+  const Values key_dot = read_or_zeros(k.key_dot, k.inputs.key.numel());
+  const Values lse_dot = read_or_zeros(k.lse_dot, p.rows);
+  const double loss_bar = read_scalar(k.loss_bar) / static_cast<double>(p.rows);
+  const double loss_bar_dot = read_scalar(k.loss_bar_dot) / static_cast<double>(p.rows);
   Values anchor_bar_dot(p.anchor.size());
   Values key_bar_dot(p.key.size());
   for (std::int64_t i = 0; i < p.rows; ++i)
@@ -126,8 +100,36 @@ void RefBackend::info_nce_vjp_dot(const InfoNceInputs& inputs, ConstView lse_vie
         key_bar_dot[jc] += (logit_bar_dot * p.anchor[ic] + logit_bar * anchor_dot[ic]) / p.temperature;
       }
     }
-  write(anchor_bar_dot, anchor_bar_dot_view);
-  write(key_bar_dot, key_bar_dot_view);
+  write(anchor_bar_dot, k.anchor_bar_dot);
+  write(key_bar_dot, k.key_bar_dot);
+}
+
+template <>
+void RefBackend::compute(const kernel::InfoNceVjp& k) {
+  // The tangent of vjp along loss_bar alone is vjp itself.
+  compute(kernel::InfoNceVjpDot{.inputs = k.inputs,
+                                .lse = k.lse,
+                                .loss_bar = {},
+                                .loss_bar_dot = k.loss_bar,
+                                .anchor_bar_dot = k.anchor_bar,
+                                .key_bar_dot = k.key_bar});
+}
+
+template <>
+void RefBackend::compute(const kernel::InfoNceJvp& k) {
+  const Problem p(k.inputs);
+  const Values lse = read(k.lse);
+  const Values anchor_dot = read_or_zeros(k.anchor_dot, k.inputs.anchor.numel());
+  const Values key_dot = read_or_zeros(k.key_dot, k.inputs.key.numel());
+  Values lse_dot(static_cast<std::size_t>(p.rows));
+  double sum = 0;
+  for (std::int64_t i = 0; i < p.rows; ++i) {
+    for (std::int64_t j = 0; j < p.candidates(); ++j)
+      if (!p.excluded(i, j)) lse_dot[i] += std::exp(p.logit(i, j) - lse[i]) * p.logit_dot(anchor_dot, key_dot, i, j);
+    sum += lse_dot[i] - p.logit_dot(anchor_dot, key_dot, i, i);
+  }
+  write_scalar(sum / static_cast<double>(p.rows), k.loss_dot);
+  write(lse_dot, k.lse_dot);
 }
 
 }  // namespace mcn::ref

@@ -6,9 +6,9 @@ namespace mcn::ref {
 namespace {
 
 // op(a), row-major.
-Values read_op(bool transpose, ConstView view) {
+Values read_op(Transpose transpose, ConstView view) {
   Values a = read(view);
-  if (!transpose) return a;
+  if (transpose == Transpose::no) return a;
   const std::int64_t rows = view.shape[0];
   const std::int64_t columns = view.shape[1];
   Values t(a.size());
@@ -19,35 +19,35 @@ Values read_op(bool transpose, ConstView view) {
 
 }  // namespace
 
-void RefBackend::gemm(bool transpose_a, bool transpose_b, ConstView a_view, ConstView b_view, View c_view, Mode mode) {
-  count_kernel();
-  const Values a = read_op(transpose_a, a_view);
-  const Values b = read_op(transpose_b, b_view);
-  Values c = start(c_view, mode);
-  const std::int64_t m = c_view.shape[0];
-  const std::int64_t n = c_view.shape[1];
-  const std::int64_t k = a_view.shape[transpose_a ? 0 : 1];
+template <>
+void RefBackend::compute(const kernel::Gemm& k) {
+  const Values a = read_op(k.transpose_a, k.a);
+  const Values b = read_op(k.transpose_b, k.b);
+  Values c = start(k.c, k.mode);
+  const std::int64_t m = k.c.shape[0];
+  const std::int64_t n = k.c.shape[1];
+  const std::int64_t depth = k.a.shape[k.transpose_a == Transpose::yes ? 0 : 1];
   for (std::int64_t row = 0; row < m; ++row)
-    for (std::int64_t inner = 0; inner < k; ++inner)
+    for (std::int64_t inner = 0; inner < depth; ++inner)
       for (std::int64_t column = 0; column < n; ++column)
-        c[row * n + column] += a[row * k + inner] * b[inner * n + column];
-  write(c, c_view);
+        c[row * n + column] += a[row * depth + inner] * b[inner * n + column];
+  write(c, k.c);
 }
 
-void RefBackend::add_bias(ConstView bias_view, View y_view) {
-  count_kernel();
-  const Values bias = read(bias_view);
-  Values y = read(y_view);
+template <>
+void RefBackend::compute(const kernel::AddBias& k) {
+  const Values bias = read(k.bias);
+  Values y = read(k.y);
   for (std::size_t i = 0; i < y.size(); ++i) y[i] += bias[i % bias.size()];
-  write(y, y_view);
+  write(y, k.y);
 }
 
-void RefBackend::sum_rows(ConstView x_view, View out_view, Mode mode) {
-  count_kernel();
-  const Values x = read(x_view);
-  Values out = start(out_view, mode);
+template <>
+void RefBackend::compute(const kernel::SumRows& k) {
+  const Values x = read(k.x);
+  Values out = start(k.out, k.mode);
   for (std::size_t i = 0; i < x.size(); ++i) out[i % out.size()] += x[i];
-  write(out, out_view);
+  write(out, k.out);
 }
 
 }  // namespace mcn::ref

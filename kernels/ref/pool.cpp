@@ -42,15 +42,15 @@ double window_size(const PoolParams& p) { return static_cast<double>(p.kernel[0]
 
 }  // namespace
 
-void RefBackend::max_pool(const PoolParams& p, ConstView x_view, View y_view, View index_view) {
-  count_kernel();
-  const Values x = read(x_view);
-  Values y(static_cast<std::size_t>(y_view.numel()));
-  auto* index = index_view.as<std::int32_t>();
-  std::fill(index, index + index_view.numel(), -1);
-  const std::int64_t channels = x_view.shape.c();
-  const std::int64_t sample_pixels = x_view.shape.d() * x_view.shape.h() * x_view.shape.w();
-  for_each_tap(p, x_view.shape, y_view.shape, [&](std::int64_t y_pixel, std::int64_t x_pixel) {
+template <>
+void RefBackend::compute(const kernel::MaxPool& k) {
+  const Values x = read(k.x);
+  Values y(static_cast<std::size_t>(k.y.numel()));
+  auto* index = k.index.as<std::int32_t>();
+  std::fill(index, index + k.index.numel(), -1);
+  const std::int64_t channels = k.x.shape.c();
+  const std::int64_t sample_pixels = k.x.shape.d() * k.x.shape.h() * k.x.shape.w();
+  for_each_tap(k.params, k.x.shape, k.y.shape, [&](std::int64_t y_pixel, std::int64_t x_pixel) {
     for (std::int64_t c = 0; c < channels; ++c) {
       double& best = y[y_pixel * channels + c];
       std::int32_t& where = index[y_pixel * channels + c];
@@ -61,47 +61,47 @@ void RefBackend::max_pool(const PoolParams& p, ConstView x_view, View y_view, Vi
       }
     }
   });
-  write(y, y_view);
+  write(y, k.y);
 }
 
-void RefBackend::max_pool_gather(ConstView x_dot_view, ConstView index, View y_dot_view) {
-  count_kernel();
-  const Values x_dot = read(x_dot_view);
-  Values y_dot(static_cast<std::size_t>(y_dot_view.numel()));
-  for_each_index(x_dot_view.shape, index, [&](std::int64_t y, std::int64_t x) { y_dot[y] = x_dot[x]; });
-  write(y_dot, y_dot_view);
+template <>
+void RefBackend::compute(const kernel::MaxPoolGather& k) {
+  const Values x_dot = read(k.x_dot);
+  Values y_dot(static_cast<std::size_t>(k.y_dot.numel()));
+  for_each_index(k.x_dot.shape, k.index, [&](std::int64_t y, std::int64_t x) { y_dot[y] = x_dot[x]; });
+  write(y_dot, k.y_dot);
 }
 
-void RefBackend::max_pool_scatter(ConstView y_bar_view, ConstView index, View x_bar_view) {
-  count_kernel();
-  const Values y_bar = read(y_bar_view);
-  Values x_bar(static_cast<std::size_t>(x_bar_view.numel()));
-  for_each_index(x_bar_view.shape, index, [&](std::int64_t y, std::int64_t x) { x_bar[x] += y_bar[y]; });
-  write(x_bar, x_bar_view);
+template <>
+void RefBackend::compute(const kernel::MaxPoolScatter& k) {
+  const Values y_bar = read(k.y_bar);
+  Values x_bar(static_cast<std::size_t>(k.x_bar.numel()));
+  for_each_index(k.x_bar.shape, k.index, [&](std::int64_t y, std::int64_t x) { x_bar[x] += y_bar[y]; });
+  write(x_bar, k.x_bar);
 }
 
-void RefBackend::avg_pool(const PoolParams& p, ConstView x_view, View y_view) {
-  count_kernel();
-  const Values x = read(x_view);
-  Values y(static_cast<std::size_t>(y_view.numel()));
-  const std::int64_t channels = x_view.shape.c();
-  for_each_tap(p, x_view.shape, y_view.shape, [&](std::int64_t y_pixel, std::int64_t x_pixel) {
+template <>
+void RefBackend::compute(const kernel::AvgPool& k) {
+  const Values x = read(k.x);
+  Values y(static_cast<std::size_t>(k.y.numel()));
+  const std::int64_t channels = k.x.shape.c();
+  for_each_tap(k.params, k.x.shape, k.y.shape, [&](std::int64_t y_pixel, std::int64_t x_pixel) {
     for (std::int64_t c = 0; c < channels; ++c) y[y_pixel * channels + c] += x[x_pixel * channels + c];
   });
-  for (double& v : y) v /= window_size(p);
-  write(y, y_view);
+  for (double& v : y) v /= window_size(k.params);
+  write(y, k.y);
 }
 
-void RefBackend::avg_pool_adjoint(const PoolParams& p, ConstView y_bar_view, View x_bar_view) {
-  count_kernel();
-  const Values y_bar = read(y_bar_view);
-  Values x_bar(static_cast<std::size_t>(x_bar_view.numel()));
-  const std::int64_t channels = x_bar_view.shape.c();
-  for_each_tap(p, x_bar_view.shape, y_bar_view.shape, [&](std::int64_t y_pixel, std::int64_t x_pixel) {
+template <>
+void RefBackend::compute(const kernel::AvgPoolAdjoint& k) {
+  const Values y_bar = read(k.y_bar);
+  Values x_bar(static_cast<std::size_t>(k.x_bar.numel()));
+  const std::int64_t channels = k.x_bar.shape.c();
+  for_each_tap(k.params, k.x_bar.shape, k.y_bar.shape, [&](std::int64_t y_pixel, std::int64_t x_pixel) {
     for (std::int64_t c = 0; c < channels; ++c) x_bar[x_pixel * channels + c] += y_bar[y_pixel * channels + c];
   });
-  for (double& v : x_bar) v /= window_size(p);
-  write(x_bar, x_bar_view);
+  for (double& v : x_bar) v /= window_size(k.params);
+  write(x_bar, k.x_bar);
 }
 
 }  // namespace mcn::ref

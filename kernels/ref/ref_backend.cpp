@@ -30,20 +30,11 @@ void* RefBackend::allocate_impl(std::size_t bytes) {
 
 void RefBackend::release_impl(void* p, std::size_t) noexcept { std::free(p); }
 
-void RefBackend::copy_from_host(const void* host, View y) {
-  count_kernel();
-  copy_bytes(host, y.data, y);
-}
+void RefBackend::copy_from_host(const void* host, View y) { copy_bytes(host, y.data, y); }
 
-void RefBackend::copy_to_host(ConstView x, void* host) {
-  count_kernel();
-  copy_bytes(x.data, host, {nullptr, x.dtype, x.shape});
-}
+void RefBackend::copy_to_host(ConstView x, void* host) { copy_bytes(x.data, host, {nullptr, x.dtype, x.shape}); }
 
-void RefBackend::copy(ConstView x, View y) {
-  count_kernel();
-  copy_bytes(x.data, y.data, y);
-}
+void RefBackend::copy(ConstView x, View y) { copy_bytes(x.data, y.data, y); }
 
 }  // namespace ref
 

@@ -54,13 +54,15 @@ VideoEmbeddings embed_videos(const ModelDescription& description, const McnModel
   const auto flush = [&] {
     const auto count = static_cast<std::int64_t>(owners.size());
     if (count == 0) return;
-    const Tensor frames(backend, DType::u8,
-                        {count, description.frames, description.resize_height, description.resize_width, 3});
+    Tensor frames(backend, DType::u8,
+                  {count, description.frames, description.resize_height, description.resize_width, 3});
     backend.copy_from_host(pending.data(), frames);
-    const Tensor clips(backend, states.front().theta.front().dtype(),
-                       {count, description.frames, description.size, description.size, 3});
-    backend.augment(augment_params(augment), std::vector<AugmentClip>(owners.size(), centre_crop(augment)), frames,
-                    clips);
+    Tensor clips(backend, states.front().theta.front().dtype(),
+                 {count, description.frames, description.size, description.size, 3});
+    backend.run(kernel::Augment{.params = augment_params(augment),
+                                .clips = std::vector<AugmentClip>(owners.size(), centre_crop(augment)),
+                                .frames = frames,
+                                .y = clips});
     for (std::size_t s = 0; s < states.size(); ++s) {
       const std::vector<double> pooled = pooled_features(model, states[s], clips).to_doubles();
       for (std::size_t i = 0; i < pooled.size(); ++i)

@@ -94,7 +94,8 @@ LinearProbe::LinearProbe(const Embedding& train, const LinearProbeConfig& config
     scale_[f] = std::sqrt(scale_[f]) > 1e-6 * std::abs(mean_[f]) ? 1 / std::sqrt(scale_[f]) : 0;
 
   const Tensor x = standardized(train, backend, config.dtype);
-  if (!backend.all_finite(x)) fail<NonFiniteError>("linear probe", "the training videos' features are not all finite");
+  if (!mcn::all_finite(backend, x))
+    fail<NonFiniteError>("linear probe", "the training videos' features are not all finite");
   std::vector<std::int64_t> rows;
   for (const std::int64_t label : train.labels)
     rows.push_back(std::lower_bound(classes_.begin(), classes_.end(), label) - classes_.begin());

@@ -32,7 +32,7 @@ struct Block {
 
 // Unit rows [begin, end), and behind them whatever fills the tensor.
 void upload_unit_rows(const Embedding& e, std::int64_t begin, std::int64_t end, std::vector<float>& staging,
-                      const Tensor& out) {
+                      Tensor& out) {
   const std::int64_t features = e.features;
   run_parallel(end - begin, [&](std::int64_t i, std::int64_t) {
     const float* in = e.row(begin + i);
@@ -65,8 +65,8 @@ void for_each_block(const Embedding& gallery, const Embedding& queries, const Se
   const std::int64_t g = std::min(search.gallery_block, gallery.rows());
   const std::int64_t q = std::min(search.query_block, queries.rows());
   // All products have one shape, also that of the last rows, so that a backend forms every element in one way.
-  const Tensor rows(backend, DType::f32, {g, gallery.features});
-  const Tensor product(backend, DType::f32, {q, g});
+  Tensor rows(backend, DType::f32, {g, gallery.features});
+  Tensor product(backend, DType::f32, {q, g});
   std::vector<float> staging(static_cast<std::size_t>(std::max(g, q) * gallery.features));
   std::vector<float> cosines(static_cast<std::size_t>(q * g));
   Tensors query_blocks;
@@ -79,7 +79,7 @@ void for_each_block(const Embedding& gallery, const Embedding& queries, const Se
     upload_unit_rows(gallery, row, row + count, staging, rows);
     for (std::size_t b = 0; b < query_blocks.size(); ++b) {
       if (search.between_blocks) search.between_blocks();
-      backend.gemm(false, true, query_blocks[b], rows, product, Mode::overwrite);
+      backend.run(kernel::Gemm{.transpose_b = Transpose::yes, .a = query_blocks[b], .b = rows, .c = product});
       backend.copy_to_host(product, cosines.data());
       const auto query = static_cast<std::int64_t>(b) * q;
       visit(Block{query, std::min(q, queries.rows() - query), row, count, cosines.data(), g});

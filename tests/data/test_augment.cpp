@@ -29,10 +29,10 @@ AugmentConfig plain(int size, int height, int width) {
 std::vector<float> applied(const Frames& clip, const AugmentConfig& config, const AugmentClip& augmentation) {
   check(config);
   Backend& ref = open_device("ref");
-  const Tensor frames(ref, DType::u8, {1, clip.count, clip.height, clip.width, 3});
+  Tensor frames(ref, DType::u8, {1, clip.count, clip.height, clip.width, 3});
   ref.copy_from_host(clip.rgb.data(), frames);
-  const Tensor out(ref, DType::f32, {1, clip.count, config.size, config.size, 3});
-  ref.augment(augment_params(config), std::span(&augmentation, 1), frames, out);
+  Tensor out(ref, DType::f32, {1, clip.count, config.size, config.size, 3});
+  ref.run(kernel::Augment{.params = augment_params(config), .clips = {&augmentation, 1}, .frames = frames, .y = out});
   std::vector<float> values(static_cast<std::size_t>(out.shape().numel()), NAN);
   ref.copy_to_host(out, values.data());
   return values;

@@ -26,7 +26,7 @@ void fill(std::span<std::uint8_t> buffer, int value) { std::ranges::fill(buffer,
 
 TEST_CASE("a buffer that is written again too early shows on simt") {
   Backend& simt = open_device("simt");
-  const Tensor x(simt, DType::u8, {bytes});
+  Tensor x(simt, DType::u8, {bytes});
   std::vector<std::uint8_t> buffer(bytes, 1);
   const Backend::Upload upload = simt.upload(buffer.data(), x);
   fill(buffer, 2);  // bug: nobody waited
@@ -57,9 +57,9 @@ TEST_CASE("a buffer from the ring may be written at once, whatever was uploaded 
 
 void upload_into_memory_in_use(Backend& backend) {
   HostRing ring(backend, bytes, 2);
-  const Tensor sum(backend, DType::u8, {20, bytes});
+  Tensor sum(backend, DType::u8, {20, bytes});
   for (int i = 0; i < 20; ++i) {
-    const Tensor x(backend, DType::u8, {bytes});  // the memory of the one before, as likely as not
+    Tensor x(backend, DType::u8, {bytes});  // the memory of the one before, as likely as not
     const HostRing::Slot slot = ring.take();
     fill(slot.bytes(), i);
     slot.upload(x);
@@ -119,7 +119,7 @@ TEST_CASE("a buffer may outlive its ring, be moved, and refuses what it cannot f
   }
   fill(slot.bytes(), 9);
   const HostRing::Slot moved = std::move(slot);
-  const Tensor x(cpu, DType::u8, {16});
+  Tensor x(cpu, DType::u8, {16});
   moved.upload(x);
   CHECK(on_device(x) == std::vector<std::uint8_t>(16, 9));
   CHECK_THROWS_AS(moved.upload(Tensor(cpu, DType::u8, {17})), UsageError);

@@ -61,21 +61,41 @@ void check_rules(const Case& c) {
       return present ? ConstView(v[static_cast<std::size_t>(i)]) : ConstView{};
     };
     const bool statistics_dot = c.batch_statistics;
-    k.batch_norm_forward(p, v[x], v[gamma], v[beta], in(residual, c.residual), v[y], v[mean], v[rstd]);
+    k.run(kernel::BatchNormForward{.params = p,
+                                   .x = v[x],
+                                   .gamma = v[gamma],
+                                   .beta = v[beta],
+                                   .residual = in(residual, c.residual),
+                                   .y = v[y],
+                                   .mean = v[mean],
+                                   .rstd = v[rstd]});
     // A mask that both backends share: rounding may put a pre-activation on either side of zero.
     Guarded mask(c.dtype, c.shape, 99);
     for (std::size_t i = 0; i < mask.size(); ++i) mask.set(i, std::max(mask.at(i), 0.0));
     const BatchNormSaved saved{v[x], v[gamma], v[mean], v[rstd], mask};
-    k.batch_norm_vjp(p, saved, v[y_bar],
-                     {v[x_bar], v[gamma_bar], v[beta_bar], c.residual ? v[residual_bar].view() : View{}});
-    k.batch_norm_jvp(p, saved, in(x_dot, c.x_dot), in(gamma_dot, c.weight_dots), in(beta_dot, c.weight_dots),
-                     in(residual_dot, c.residual && c.x_dot), v[y_dot], statistics_dot ? v[mean_dot].view() : View{},
-                     statistics_dot ? v[rstd_dot].view() : View{});
+    k.run(kernel::BatchNormVjp{
+        .params = p,
+        .saved = saved,
+        .y_bar = v[y_bar],
+        .bars = {v[x_bar], v[gamma_bar], v[beta_bar], c.residual ? v[residual_bar].view() : View{}}});
+    k.run(kernel::BatchNormJvp{.params = p,
+                               .saved = saved,
+                               .x_dot = in(x_dot, c.x_dot),
+                               .gamma_dot = in(gamma_dot, c.weight_dots),
+                               .beta_dot = in(beta_dot, c.weight_dots),
+                               .residual_dot = in(residual_dot, c.residual && c.x_dot),
+                               .y_dot = v[y_dot],
+                               .mean_dot = statistics_dot ? v[mean_dot].view() : View{},
+                               .rstd_dot = statistics_dot ? v[rstd_dot].view() : View{}});
     const BatchNormSavedDot dot{in(x_dot, c.x_dot), in(gamma_dot, c.weight_dots), in(mean_dot, statistics_dot),
                                 in(rstd_dot, statistics_dot)};
-    k.batch_norm_vjp_dot(
-        p, saved, dot, v[y_bar], in(y_bar_dot, c.y_bar_dot),
-        {v[x_bar_dot], v[gamma_bar_dot], v[beta_bar_dot], c.residual ? v[residual_bar_dot].view() : View{}});
+    k.run(kernel::BatchNormVjpDot{
+        .params = p,
+        .saved = saved,
+        .saved_dot = dot,
+        .y_bar = v[y_bar],
+        .y_bar_dot = in(y_bar_dot, c.y_bar_dot),
+        .dots = {v[x_bar_dot], v[gamma_bar_dot], v[beta_bar_dot], c.residual ? v[residual_bar_dot].view() : View{}}});
   });
 }
 
@@ -110,8 +130,9 @@ TEST_CASE("cpu batch statistics keep their digits where the mean is large", "[cp
             {DType::f32, {4000, 5}, 4},
             {DType::f32, {5}, 5},
             {DType::f32, {5}, 6}};
-  check_kernel("mean 4096", b, 1e-4,
-               [](Backend& k, Buffers& v) { k.batch_norm_forward({}, v[0], v[1], v[2], {}, v[3], v[4], v[5]); });
+  check_kernel("mean 4096", b, 1e-4, [](Backend& k, Buffers& v) {
+    k.run(kernel::BatchNormForward{.x = v[0], .gamma = v[1], .beta = v[2], .y = v[3], .mean = v[4], .rstd = v[5]});
+  });
 }
 
 TEST_CASE("cpu batch normalisation writes only the gradients that are wanted, and lets NaN through",
@@ -120,17 +141,23 @@ TEST_CASE("cpu batch normalisation writes only the gradients that are wanted, an
             {DType::f32, {9}, 5},     {DType::f32, {9}, 6}, {DType::f32, {50, 9}, 7}, {DType::f32, {50, 9}, 8}};
   const BatchNormParams p{.eps = 1e-5, .relu = true, .batch_statistics = true};
   check_kernel("x only", b, 1e-4, [&](Backend& k, Buffers& v) {
-    k.batch_norm_forward(p, v[0], v[1], v[2], {}, v[3], v[4], v[5]);
-    k.batch_norm_vjp(p, {v[0], v[1], v[4], v[5], v[0]}, v[6], {v[7], {}, {}, {}});
+    k.run(kernel::BatchNormForward{
+        .params = p, .x = v[0], .gamma = v[1], .beta = v[2], .y = v[3], .mean = v[4], .rstd = v[5]});
+    k.run(kernel::BatchNormVjp{
+        .params = p, .saved = {v[0], v[1], v[4], v[5], v[0]}, .y_bar = v[6], .bars = {v[7], {}, {}, {}}});
   });
   check_kernel("gamma only", b, 1e-4, [&](Backend& k, Buffers& v) {
-    k.batch_norm_forward(p, v[0], v[1], v[2], {}, v[3], v[4], v[5]);
-    k.batch_norm_vjp(p, {v[0], v[1], v[4], v[5], v[0]}, v[6], {{}, v[2], {}, {}});
+    k.run(kernel::BatchNormForward{
+        .params = p, .x = v[0], .gamma = v[1], .beta = v[2], .y = v[3], .mean = v[4], .rstd = v[5]});
+    k.run(kernel::BatchNormVjp{
+        .params = p, .saved = {v[0], v[1], v[4], v[5], v[0]}, .y_bar = v[6], .bars = {{}, v[2], {}, {}}});
   });
   b[0].set(9 * 7 + 2, std::nan(""));
   check_kernel("NaN", b, 1e-4, [&](Backend& k, Buffers& v) {
-    k.batch_norm_forward(p, v[0], v[1], v[2], {}, v[3], v[4], v[5]);
-    k.batch_norm_vjp(p, {v[0], v[1], v[4], v[5], v[3]}, v[6], {v[7], {}, {}, {}});
+    k.run(kernel::BatchNormForward{
+        .params = p, .x = v[0], .gamma = v[1], .beta = v[2], .y = v[3], .mean = v[4], .rstd = v[5]});
+    k.run(kernel::BatchNormVjp{
+        .params = p, .saved = {v[0], v[1], v[4], v[5], v[3]}, .y_bar = v[6], .bars = {v[7], {}, {}, {}}});
   });
 }
 

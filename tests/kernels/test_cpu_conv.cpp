@@ -20,16 +20,21 @@ void check_conv(const shapes::ConvCase& c, DType t, bool all_forms) {
   for (const Mode mode : modes) {
     const std::string how = c.name + (mode == Mode::accumulate ? ", accumulate" : ", overwrite");
     check_kernel(how, b, bar, [&](Backend& k, Buffers& v) {
-      k.conv3d_fprop(p, v[0], v[1], v[8], mode);
-      k.conv3d_dgrad(p, v[2], v[1], v[6], mode);
-      k.conv3d_wgrad(p, v[0], v[2], v[7], mode);
+      k.run(kernel::Conv3dFprop{.params = p, .products = std::array{ConvProduct{v[0], v[1]}}, .y = v[8], .mode = mode});
+      k.run(kernel::Conv3dDgrad{
+          .params = p, .products = std::array{ConvProduct{v[2], v[1]}}, .x_bar = v[6], .mode = mode});
+      k.run(kernel::Conv3dWgrad{
+          .params = p, .products = std::array{ConvProduct{v[0], v[2]}}, .w_bar = v[7], .mode = mode});
     });
   }
   if (!all_forms) return;
   check_kernel(c.name + ", pairs", b, bar, [&](Backend& k, Buffers& v) {
-    k.conv3d_fprop_pair(p, v[0], v[1], v[3], v[4], v[8]);
-    k.conv3d_dgrad_pair(p, v[2], v[1], v[5], v[4], v[6]);
-    k.conv3d_wgrad_pair(p, v[0], v[2], v[3], v[5], v[7]);
+    k.run(kernel::Conv3dFprop{
+        .params = p, .products = std::array{ConvProduct{v[0], v[1]}, ConvProduct{v[3], v[4]}}, .y = v[8]});
+    k.run(kernel::Conv3dDgrad{
+        .params = p, .products = std::array{ConvProduct{v[2], v[1]}, ConvProduct{v[5], v[4]}}, .x_bar = v[6]});
+    k.run(kernel::Conv3dWgrad{
+        .params = p, .products = std::array{ConvProduct{v[0], v[2]}, ConvProduct{v[3], v[5]}}, .w_bar = v[7]});
   });
 }
 
@@ -61,7 +66,7 @@ TEST_CASE("cpu convolutions let NaN through", "[cpu][conv]") {
   b[0].set(5 * 5 + 2, std::nan(""));
   for (const auto& cpu : cpu_of_every_level()) {
     INFO(cpu->detail());
-    cpu->conv3d_fprop(c.params, b[0], b[1], b[2], Mode::overwrite);
+    cpu->run(kernel::Conv3dFprop{.params = c.params, .products = std::array{ConvProduct{b[0], b[1]}}, .y = b[2]});
     CHECK(std::isnan(b[2].at(5 * 6)));
     CHECK(std::isfinite(b[2].at(15 * 6)));
   }

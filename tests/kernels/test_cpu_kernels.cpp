@@ -27,17 +27,17 @@ TEST_CASE("cpu elementwise kernels agree with ref", "[cpu][elementwise]") {
       if (n > 5) b[0].set(5, 0);
       std::map<const Backend*, double> dots;
       check_kernel("elementwise " + std::to_string(n), b, tolerance(t) / 10, [&](Backend& k, Buffers& v) {
-        k.fill(0.3, v[1]);
-        k.scale(-1.7, v[0], v[2]);
-        k.axpy(0.9, v[0], v[3]);
-        k.add(v[0], v[4], v[4]);
-        k.relu(v[0], v[5]);
-        k.relu_mask(v[0], v[7], v[6]);
+        k.run(kernel::Fill{.value = 0.3, .y = v[1]});
+        k.run(kernel::Scale{.alpha = -1.7, .x = v[0], .y = v[2]});
+        mcn::axpy(k, 0.9, v[0], v[3]);
+        k.run(kernel::Add{.a = v[0], .b = v[4], .y = v[4]});
+        k.run(kernel::Relu{.x = v[0], .y = v[5]});
+        k.run(kernel::ReluMask{.y = v[0], .g = v[7], .out = v[6]});
         k.copy(v[0], v[1]);
-        const double dot = k.dot(v[7], v[7]);
+        const double dot = mcn::dot(k, v[7], v[7]);
         CHECK(dots.emplace(&k, dot).first->second == dot);
-        CHECK_FALSE(k.all_finite(v[0]));
-        CHECK(k.all_finite(v[7]));
+        CHECK_FALSE(mcn::all_finite(k, v[0]));
+        CHECK(mcn::all_finite(k, v[7]));
       });
       for (const auto& [backend, dot] : dots) CHECK(dot == Catch::Approx(dots[&ref()]).epsilon(1e-13));
     }
@@ -47,7 +47,7 @@ TEST_CASE("cpu all_finite sees one infinity anywhere", "[cpu][elementwise]") {
   for (const std::size_t place : {0, 31, 70001, 99999}) {
     Guarded x(DType::f32, {100000}, 1);
     x.set(place, -std::numeric_limits<double>::infinity());
-    for (const auto& cpu : cpu_of_every_level()) CHECK_FALSE(cpu->all_finite(x));
+    for (const auto& cpu : cpu_of_every_level()) CHECK_FALSE(mcn::all_finite(*cpu, x));
   }
 }
 
@@ -69,11 +69,20 @@ TEST_CASE("cpu matrix products agree with ref", "[cpu][matrix]") {
                   {t, {s.n}, 7}};
         check_kernel(fmt::format("gemm {} {} {} {}", s.m, s.n, s.k, bits), b, tolerance(t),
                      [&](Backend& k, Buffers& v) {
-                       k.gemm(ta, tb, v[0], v[1], v[2], Mode::overwrite);
-                       k.gemm(ta, tb, v[0], v[1], v[3], Mode::accumulate);
-                       k.add_bias(v[4], v[2]);
-                       k.sum_rows(v[2], v[5], Mode::overwrite);
-                       k.sum_rows(v[2], v[6], Mode::accumulate);
+                       k.run(kernel::Gemm{.transpose_a = ta ? Transpose::yes : Transpose::no,
+                                          .transpose_b = tb ? Transpose::yes : Transpose::no,
+                                          .a = v[0],
+                                          .b = v[1],
+                                          .c = v[2]});
+                       k.run(kernel::Gemm{.transpose_a = ta ? Transpose::yes : Transpose::no,
+                                          .transpose_b = tb ? Transpose::yes : Transpose::no,
+                                          .a = v[0],
+                                          .b = v[1],
+                                          .c = v[3],
+                                          .mode = Mode::accumulate});
+                       k.run(kernel::AddBias{.bias = v[4], .y = v[2]});
+                       k.run(kernel::SumRows{.x = v[2], .out = v[5]});
+                       k.run(kernel::SumRows{.x = v[2], .out = v[6], .mode = Mode::accumulate});
                      });
       }
 }
@@ -100,11 +109,11 @@ TEST_CASE("cpu pooling agrees with ref", "[cpu][pool]") {
       check_kernel("pool", b, tolerance(t), [&](Backend& k, Buffers& v) {
         std::vector<std::int32_t> index(static_cast<std::size_t>(y.numel()));
         const View i{index.data(), DType::i32, y};
-        k.max_pool(p, v[0], v[1], i);
-        k.max_pool_gather(v[3], i, v[2]);
-        k.max_pool_scatter(v[1], i, v[3]);
-        k.avg_pool(p, v[0], v[4]);
-        k.avg_pool_adjoint(p, v[4], v[5]);
+        k.run(kernel::MaxPool{.params = p, .x = v[0], .y = v[1], .index = i});
+        k.run(kernel::MaxPoolGather{.x_dot = v[3], .index = i, .y_dot = v[2]});
+        k.run(kernel::MaxPoolScatter{.y_bar = v[1], .index = i, .x_bar = v[3]});
+        k.run(kernel::AvgPool{.params = p, .x = v[0], .y = v[4]});
+        k.run(kernel::AvgPoolAdjoint{.params = p, .y_bar = v[4], .x_bar = v[5]});
         if (expected.empty()) expected = index;
         CHECK(index == expected);
       });
@@ -123,16 +132,37 @@ TEST_CASE("cpu losses agree with ref", "[cpu][loss]") {
         return (absent & bit) != 0 ? ConstView{} : ConstView(v[i]);
       };
       check_kernel("cross-entropy", b, tolerance(t), [&](Backend& k, Buffers& v) {
-        k.cross_entropy_forward(v[0], labels, v[1], v[2]);
-        k.cross_entropy_vjp(v[0], labels, v[2], v[3], v[4]);
-        k.cross_entropy_jvp(v[0], labels, v[2], in(v, 5, 1), v[6], v[7]);
-        k.cross_entropy_vjp_dot(v[0], labels, v[2], in(v, 5, 1), in(v, 7, 1), in(v, 3, 2), in(v, 9, 4), v[8]);
+        k.run(kernel::CrossEntropyForward{.logits = v[0], .labels = labels, .loss = v[1], .lse = v[2]});
+        k.run(kernel::CrossEntropyVjp{
+            .logits = v[0], .labels = labels, .lse = v[2], .loss_bar = v[3], .logits_bar = v[4]});
+        k.run(kernel::CrossEntropyJvp{.logits = v[0],
+                                      .labels = labels,
+                                      .lse = v[2],
+                                      .logits_dot = in(v, 5, 1),
+                                      .loss_dot = v[6],
+                                      .lse_dot = v[7]});
+        k.run(kernel::CrossEntropyVjpDot{.logits = v[0],
+                                         .labels = labels,
+                                         .lse = v[2],
+                                         .logits_dot = in(v, 5, 1),
+                                         .lse_dot = in(v, 7, 1),
+                                         .loss_bar = in(v, 3, 2),
+                                         .loss_bar_dot = in(v, 9, 4),
+                                         .logits_bar_dot = v[8]});
       });
       check_kernel("bce", b, tolerance(t), [&](Backend& k, Buffers& v) {
-        k.bce_forward(4.0, v[0], v[11], v[1]);
-        k.bce_vjp(4.0, v[0], v[11], v[3], v[4]);
-        k.bce_jvp(4.0, v[0], v[11], in(v, 5, 1), v[6]);
-        k.bce_vjp_dot(4.0, v[0], v[11], in(v, 5, 1), in(v, 3, 2), in(v, 9, 4), v[8]);
+        k.run(kernel::BceForward{.pos_weight = 4.0, .logits = v[0], .targets = v[11], .loss = v[1]});
+        k.run(
+            kernel::BceVjp{.pos_weight = 4.0, .logits = v[0], .targets = v[11], .loss_bar = v[3], .logits_bar = v[4]});
+        k.run(kernel::BceJvp{
+            .pos_weight = 4.0, .logits = v[0], .targets = v[11], .logits_dot = in(v, 5, 1), .loss_dot = v[6]});
+        k.run(kernel::BceVjpDot{.pos_weight = 4.0,
+                                .logits = v[0],
+                                .targets = v[11],
+                                .logits_dot = in(v, 5, 1),
+                                .loss_bar = in(v, 3, 2),
+                                .loss_bar_dot = in(v, 9, 4),
+                                .logits_bar_dot = v[8]});
       });
     }
 }
@@ -162,10 +192,19 @@ TEST_CASE("cpu InfoNCE agrees with ref with and without a bank, ids and tangents
         const ConstView a_dot = (bits & 4) != 0 ? ConstView(v[8]) : ConstView{};
         const ConstView k_dot = (bits & 8) != 0 ? ConstView(v[9]) : ConstView{};
         const ConstView bar_dot = (bits & 16) != 0 ? ConstView(v[12]) : ConstView{};
-        k.info_nce_forward(in, v[3], v[4]);
-        k.info_nce_vjp(in, v[4], v[5], v[6], v[7]);
-        k.info_nce_jvp(in, v[4], a_dot, k_dot, v[10], v[11]);
-        k.info_nce_vjp_dot(in, v[4], a_dot, k_dot, v[11], v[5], bar_dot, v[13], v[14]);
+        k.run(kernel::InfoNceForward{.inputs = in, .loss = v[3], .lse = v[4]});
+        k.run(kernel::InfoNceVjp{.inputs = in, .lse = v[4], .loss_bar = v[5], .anchor_bar = v[6], .key_bar = v[7]});
+        k.run(kernel::InfoNceJvp{
+            .inputs = in, .lse = v[4], .anchor_dot = a_dot, .key_dot = k_dot, .loss_dot = v[10], .lse_dot = v[11]});
+        k.run(kernel::InfoNceVjpDot{.inputs = in,
+                                    .lse = v[4],
+                                    .anchor_dot = a_dot,
+                                    .key_dot = k_dot,
+                                    .lse_dot = v[11],
+                                    .loss_bar = v[5],
+                                    .loss_bar_dot = bar_dot,
+                                    .anchor_bar_dot = v[13],
+                                    .key_bar_dot = v[14]});
       });
     }
 }
@@ -185,16 +224,33 @@ TEST_CASE("cpu feature kernels agree with ref", "[cpu][feature]") {
         return (absent & bit) != 0 ? ConstView{} : ConstView(v[i]);
       };
       check_kernel("l2_normalize", b, tolerance(t), [&](Backend& k, Buffers& v) {
-        k.l2_normalize_forward(1e-3, v[0], v[1], v[9]);
-        k.l2_normalize_vjp(1e-3, v[1], v[9], v[2], v[3]);
-        k.l2_normalize_jvp(1e-3, v[1], v[9], in(v, 4, 1), v[5], v[10]);
-        k.l2_normalize_vjp_dot(1e-3, v[1], v[9], in(v, 5, 2), in(v, 10, 2), v[2], in(v, 6, 4), v[7]);
+        k.run(kernel::L2NormalizeForward{.eps = 1e-3, .x = v[0], .y = v[1], .norm = v[9]});
+        k.run(kernel::L2NormalizeVjp{.eps = 1e-3, .y = v[1], .norm = v[9], .y_bar = v[2], .x_bar = v[3]});
+        k.run(kernel::L2NormalizeJvp{
+            .eps = 1e-3, .y = v[1], .norm = v[9], .x_dot = in(v, 4, 1), .y_dot = v[5], .norm_dot = v[10]});
+        k.run(kernel::L2NormalizeVjpDot{.eps = 1e-3,
+                                        .y = v[1],
+                                        .norm = v[9],
+                                        .y_dot = in(v, 5, 2),
+                                        .norm_dot = in(v, 10, 2),
+                                        .y_bar = v[2],
+                                        .y_bar_dot = in(v, 6, 4),
+                                        .x_bar_dot = v[7]});
       });
       check_kernel("pairing", b, tolerance(t), [&](Backend& k, Buffers& v) {
-        k.pairing_forward(1.7, v[0], v[1], v[11]);
-        k.pairing_vjp(1.7, v[0], v[1], v[12], v[2], v[3]);
-        k.pairing_jvp(1.7, v[0], v[1], in(v, 4, 1), in(v, 5, 2), v[13]);
-        k.pairing_vjp_dot(1.7, v[0], v[1], in(v, 4, 1), in(v, 5, 2), v[12], in(v, 14, 4), v[6], v[7]);
+        k.run(kernel::PairingForward{.scale = 1.7, .a = v[0], .b = v[1], .y = v[11]});
+        k.run(kernel::PairingVjp{.scale = 1.7, .a = v[0], .b = v[1], .y_bar = v[12], .a_bar = v[2], .b_bar = v[3]});
+        k.run(kernel::PairingJvp{
+            .scale = 1.7, .a = v[0], .b = v[1], .a_dot = in(v, 4, 1), .b_dot = in(v, 5, 2), .y_dot = v[13]});
+        k.run(kernel::PairingVjpDot{.scale = 1.7,
+                                    .a = v[0],
+                                    .b = v[1],
+                                    .a_dot = in(v, 4, 1),
+                                    .b_dot = in(v, 5, 2),
+                                    .y_bar = v[12],
+                                    .y_bar_dot = in(v, 14, 4),
+                                    .a_bar_dot = v[6],
+                                    .b_bar_dot = v[7]});
       });
       const Indices rows{{4, 0, 5}};
       Buffers bank{{t, {n, c}, 1}, {t, {3, c}, 2}, {t, {3, c}, 3}};
@@ -203,8 +259,9 @@ TEST_CASE("cpu feature kernels agree with ref", "[cpu][feature]") {
         bank[2].set(i, 0);
       }
       check_kernel("bank", bank, tolerance(t), [&](Backend& k, Buffers& v) {
-        k.gather_rows(v[0], rows, v[1]);
-        k.update_rows(0.3, v[2], rows, v[0]);  // not .5, where row and z weigh alike
+        k.run(kernel::GatherRows{.bank = v[0], .rows = rows, .out = v[1]});
+        k.run(kernel::UpdateRows{
+            .momentum = 0.3, .z = v[2], .rows = rows, .bank = v[0]});  // not .5, where row and z weigh alike
       });
     }
 }
@@ -224,8 +281,17 @@ TEST_CASE("cpu optimisers agree with ref", "[cpu][optimizer]") {
       const View p[] = {v[2], v[3]};
       const View m[] = {v[4], v[5]};
       const View s[] = {v[6], v[7]};
-      k.sgd_step({.lr = 0.1, .momentum = 0.9}, decay, g, p, m);
-      k.adamw_step({.lr = 1e-2, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .step = 3}, decay, g, p, m, s);
+      k.run(kernel::SgdStep{.params = {.lr = 0.1, .momentum = 0.9},
+                            .weight_decay = decay,
+                            .gradients = g,
+                            .parameters = p,
+                            .buffers = m});
+      k.run(kernel::AdamWStep{.params = {.lr = 1e-2, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .step = 3},
+                              .weight_decay = decay,
+                              .gradients = g,
+                              .parameters = p,
+                              .first_moments = m,
+                              .second_moments = s});
     });
   }
 }

@@ -19,16 +19,20 @@ Results accumulated(Backend& backend, DType dtype) {
   const auto uniform = [&](const Shape& shape) { return draw.uniform(shape, -1, 1); };
   for (const shapes::ConvCase& c : shapes::odd_convs()) {
     const Tensor x = uniform(c.x), w = uniform(c.w), g = uniform(c.y());
-    const Tensor y = uniform(c.y()), x_bar = uniform(c.x), w_bar = uniform(c.w);
-    backend.conv3d_fprop(c.params, x, w, y, Mode::accumulate);
-    backend.conv3d_dgrad(c.params, g, w, x_bar, Mode::accumulate);
-    backend.conv3d_wgrad(c.params, x, g, w_bar, Mode::accumulate);
+    Tensor y = uniform(c.y()), x_bar = uniform(c.x), w_bar = uniform(c.w);
+    backend.run(kernel::Conv3dFprop{
+        .params = c.params, .products = std::array{ConvProduct{x, w}}, .y = y, .mode = Mode::accumulate});
+    backend.run(kernel::Conv3dDgrad{
+        .params = c.params, .products = std::array{ConvProduct{g, w}}, .x_bar = x_bar, .mode = Mode::accumulate});
+    backend.run(kernel::Conv3dWgrad{
+        .params = c.params, .products = std::array{ConvProduct{x, g}}, .w_bar = w_bar, .mode = Mode::accumulate});
     for (const Tensor& t : {y, x_bar, w_bar}) results.push_back(t.to_doubles());
   }
   for (const Shape& s : {Shape{1, 1}, Shape{70, 33}, Shape{513, 5}}) {
-    const Tensor a = uniform(s), c = uniform({s[0], s[0]}), sums = uniform({s[1]});
-    backend.gemm(false, true, a, a, c, Mode::accumulate);
-    backend.sum_rows(a, sums, Mode::accumulate);
+    const Tensor a = uniform(s);
+    Tensor c = uniform({s[0], s[0]}), sums = uniform({s[1]});
+    backend.run(kernel::Gemm{.transpose_b = Transpose::yes, .a = a, .b = a, .c = c, .mode = Mode::accumulate});
+    backend.run(kernel::SumRows{.x = a, .out = sums, .mode = Mode::accumulate});
     for (const Tensor& t : {c, sums}) results.push_back(t.to_doubles());
   }
   return results;

@@ -14,27 +14,28 @@ Tensor filled(Backend& backend, double value) { return Tensor::full(backend, DTy
 
 TEST_CASE("a captured piece of work runs at each launch, with memory of its own") {
   simt_device::CudaBackend backend("simt");
-  const Tensor x = filled(backend, 1), y = filled(backend, 0);
+  Tensor x = filled(backend, 1);
+  Tensor y = filled(backend, 0);
   const std::int64_t before = backend.kernel_calls();
   const auto graph = backend.capture([&] {
-    const Tensor sum = Tensor::like(x);
-    backend.add(x, y, sum);
+    Tensor sum = Tensor::like(x);
+    backend.run(kernel::Add{.a = x, .b = y, .y = sum});
     backend.copy(sum, y);
   });
   CHECK(backend.kernel_calls() > before);
   CHECK(y.to_doubles() == std::vector<double>(5, 0));
   for (int i = 0; i < 3; ++i) graph->launch();
   CHECK(y.to_doubles() == std::vector<double>(5, 3));
-  backend.fill(10, x);
+  backend.run(kernel::Fill{.value = 10, .y = x});
   graph->launch();
   CHECK(y.to_doubles() == std::vector<double>(5, 13));
 }
 
 TEST_CASE("an exception in a capture ends it") {
   simt_device::CudaBackend backend("simt");
-  const Tensor x = filled(backend, 1);
+  Tensor x = filled(backend, 1);
   CHECK_THROWS_WITH(backend.capture([&] {
-    backend.fill(2, x);
+    backend.run(kernel::Fill{.value = 2, .y = x});
     throw std::runtime_error("planted");
   }),
                     "planted");
@@ -43,7 +44,7 @@ TEST_CASE("an exception in a capture ends it") {
 
 TEST_CASE("reading a value in a capture is an error, after which the device still works") {
   simt_device::CudaBackend backend("simt");
-  const Tensor x = filled(backend, 1);
+  Tensor x = filled(backend, 1);
   CHECK_THROWS_WITH(backend.capture([&] { (void)x.to_doubles(); }), ContainsSubstring("CaptureUnsupported"));
   CHECK(x.to_doubles() == std::vector<double>(5, 1));
 }
@@ -64,7 +65,7 @@ TEST_CASE("a capture that frees memory from before it is found") {
 
 TEST_CASE("a graph that keeps memory it allocated cannot run twice") {
   simt_device::CudaBackend backend("simt");
-  const Tensor x = filled(backend, 1);
+  Tensor x = filled(backend, 1);
   std::unique_ptr<Graph> graph;
   Tensor kept;
   graph = backend.capture([&] { kept = x.clone(); });
@@ -76,11 +77,11 @@ TEST_CASE("a graph that keeps memory it allocated cannot run twice") {
 TEST_CASE("a graph that uses a tensor which is gone is not launched") {
   {
     simt_device::CudaBackend backend("simt");
-    const Tensor y = filled(backend, 0);
+    Tensor y = filled(backend, 0);
     std::unique_ptr<Graph> graph;
     {
-      const Tensor x = filled(backend, 1);
-      graph = backend.capture([&] { backend.add(x, y, y); });
+      Tensor x = filled(backend, 1);
+      graph = backend.capture([&] { backend.run(kernel::Add{.a = x, .b = y, .y = y}); });
       graph->launch();
       CHECK(y.to_doubles() == std::vector<double>(5, 1));
     }
@@ -92,7 +93,7 @@ TEST_CASE("a graph that uses a tensor which is gone is not launched") {
 
 TEST_CASE("a wait for an upload, and host memory, are refused in a capture") {
   simt_device::CudaBackend backend("simt");
-  const Tensor x = filled(backend, 1);
+  Tensor x = filled(backend, 1);
   CHECK_THROWS_WITH(backend.capture([&] { (void)backend.allocate_host(100); }),
                     ContainsSubstring("CaptureUnsupported"));
   void* const host = backend.allocate_host(x.bytes());

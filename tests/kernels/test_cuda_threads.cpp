@@ -46,19 +46,19 @@ TEST_CASE("a backend works on its own device, whichever thread calls") {
   void* host = nullptr;
   Backend::Upload upload = Backend::no_upload;
   in_a_thread([&] { x = Tensor(backend, DType::f64, {5}); });
-  in_a_thread([&] { backend.fill(3, x); });
+  in_a_thread([&] { backend.run(kernel::Fill{.value = 3, .y = x}); });
   in_a_thread([&] { y = x.clone(); });
   in_a_thread([&] {
     graph = backend.capture([&] {
-      const Tensor twice = Tensor::like(x);
-      backend.add(x, y, twice);
+      Tensor twice = Tensor::like(x);
+      backend.run(kernel::Add{.a = x, .b = y, .y = twice});
       backend.copy(twice, y);
     });
   });
   in_a_thread([&] { graph->launch(); });
   in_a_thread([&] {
     const ConstView a = x, b = y;
-    sum = {backend.dot({&a, 1}, {&b, 1})};
+    sum = {backend.run(kernel::Dot{.a = {&a, 1}, .b = {&b, 1}})};
   });
   CHECK(sum == std::vector<double>{5 * 3 * 6});
   in_a_thread([&] { host = backend.allocate_host(5 * sizeof(double)); });

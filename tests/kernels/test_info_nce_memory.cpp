@@ -13,15 +13,24 @@ TEST_CASE("InfoNCE of 1,024 anchors and a bank of 65,536 takes a small part of t
   const auto matrix = [&] { return floats({rows, size}); };
   const auto column = [&] { return floats({rows}); };
   const Tensor bank = floats({bank_rows, size}), ids(k, DType::i64, {rows}), bank_ids(k, DType::i64, {bank_rows});
-  const Tensor anchor = matrix(), key = matrix(), anchor_dot = matrix(), key_dot = matrix(), anchor_bar = matrix(),
-               key_bar = matrix();
-  const Tensor lse = column(), lse_dot = column(), loss = floats({1}), bar = floats({1}), bar_dot = floats({1});
+  Tensor anchor = matrix(), key = matrix(), anchor_dot = matrix(), key_dot = matrix(), anchor_bar = matrix(),
+         key_bar = matrix();
+  Tensor lse = column(), lse_dot = column(), loss = floats({1}), bar = floats({1}), bar_dot = floats({1});
   const InfoNceInputs in{
       .temperature = 0.1, .anchor = anchor, .key = key, .bank = bank, .ids = ids, .bank_ids = bank_ids};
-  k.info_nce_forward(in, loss, lse);
-  k.info_nce_vjp(in, lse, bar, anchor_bar, key_bar);
-  k.info_nce_jvp(in, lse, anchor_dot, key_dot, loss, lse_dot);
-  k.info_nce_vjp_dot(in, lse, anchor_dot, key_dot, lse_dot, bar, bar_dot, anchor_bar, key_bar);
+  k.run(kernel::InfoNceForward{.inputs = in, .loss = loss, .lse = lse});
+  k.run(kernel::InfoNceVjp{.inputs = in, .lse = lse, .loss_bar = bar, .anchor_bar = anchor_bar, .key_bar = key_bar});
+  k.run(kernel::InfoNceJvp{
+      .inputs = in, .lse = lse, .anchor_dot = anchor_dot, .key_dot = key_dot, .loss_dot = loss, .lse_dot = lse_dot});
+  k.run(kernel::InfoNceVjpDot{.inputs = in,
+                              .lse = lse,
+                              .anchor_dot = anchor_dot,
+                              .key_dot = key_dot,
+                              .lse_dot = lse_dot,
+                              .loss_bar = bar,
+                              .loss_bar_dot = bar_dot,
+                              .anchor_bar_dot = anchor_bar,
+                              .key_bar_dot = key_bar});
   const std::size_t scratch = device.peak() - k.memory().peak;
   constexpr std::size_t logits = static_cast<std::size_t>(rows * (rows + bank_rows)) * sizeof(float);
   INFO(scratch << " bytes of scratch, the logits would take " << logits);

@@ -33,7 +33,7 @@ struct Lists {
 
 std::vector<std::vector<double>> after_axpy(Backend& backend) {
   Lists lists(backend);
-  backend.axpy(-0.37, lists.x_views, lists.out);
+  backend.run(kernel::Axpy{.alpha = -0.37, .x = lists.x_views, .y = lists.out});
   std::vector<std::vector<double>> values;
   for (const Tensor& t : lists.y) values.push_back(t.to_doubles());
   return values;
@@ -54,12 +54,12 @@ TEST_CASE("axpy, dot and all_finite of long lists agree with ref", "[slow]") {
     for (std::size_t j = 0; j < got[i].size(); ++j) CHECK(std::abs(got[i][j] - expected[i][j]) <= 1.2e-7);
 
   Lists lists(backend), oracle(ref);
-  const double dot = ref.dot(oracle.x_views, oracle.y_views);
-  CHECK(std::abs(backend.dot(lists.x_views, lists.y_views) - dot) <= 1e-10);
+  const double dot = ref.run(kernel::Dot{.a = oracle.x_views, .b = oracle.y_views});
+  CHECK(std::abs(backend.run(kernel::Dot{.a = lists.x_views, .b = lists.y_views}) - dot) <= 1e-10);
   const std::span<const ConstView> none;
-  CHECK(backend.dot(none, none) == 0);
-  CHECK(backend.all_finite(lists.x_views));
-  CHECK(backend.all_finite(none));
+  CHECK(backend.run(kernel::Dot{.a = none, .b = none}) == 0);
+  CHECK(backend.run(kernel::AllFinite{.x = lists.x_views}));
+  CHECK(backend.run(kernel::AllFinite{.x = none}));
   for (const std::size_t bad : {std::size_t{0}, std::size_t{69}, lists.x.size() - 1}) {
     if (lists.x[bad].numel() == 0) continue;
     std::vector<double> values = lists.x[bad].to_doubles();
@@ -67,9 +67,9 @@ TEST_CASE("axpy, dot and all_finite of long lists agree with ref", "[slow]") {
     for (const double poison : {std::nan(""), HUGE_VAL, -HUGE_VAL}) {
       values.back() = poison;
       lists.x[bad].copy_from(values);
-      CHECK_FALSE(backend.all_finite(lists.x_views));
+      CHECK_FALSE(backend.run(kernel::AllFinite{.x = lists.x_views}));
       CHECK(first_not_finite(lists.x) == bad);
-      CHECK(!std::isfinite(backend.dot(lists.x_views, lists.y_views)));
+      CHECK(!std::isfinite(backend.run(kernel::Dot{.a = lists.x_views, .b = lists.y_views})));
     }
     lists.x[bad].copy_from(good);
   }

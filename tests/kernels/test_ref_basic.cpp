@@ -33,31 +33,32 @@ TEST_CASE("ref elementwise: values, aliasing, NaN and infinity") {
   const auto ref = make_ref_backend();
   const std::int64_t before = ref->kernel_calls();
   Array y({3});
-  ref->fill(2, y);
-  ref->axpy(0.5, Array({3}, {2, 4, 6}), y);
+  ref->run(kernel::Fill{.value = 2, .y = y});
+  mcn::axpy(*ref, 0.5, Array({3}, {2, 4, 6}), y);
   CHECK(y.values == std::vector<double>{3, 4, 5});
-  ref->scale(-1, y, y);
-  ref->add(y, Array({3}, {1, 4, 9}), y);
+  ref->run(kernel::Scale{.alpha = -1, .x = y, .y = y});
+  ref->run(kernel::Add{.a = y, .b = Array({3}, {1, 4, 9}), .y = y});
   CHECK(y.values == std::vector<double>{-2, 0, 4});
-  CHECK(ref->dot(y, y) == 20);
-  CHECK(ref->all_finite(y));
-  ref->relu_mask(Array({3}, {1, 0, -1}), Array({3}, {7, 8, 9}), y);
+  CHECK(mcn::dot(*ref, y, y) == 20);
+  CHECK(mcn::all_finite(*ref, y));
+  ref->run(kernel::ReluMask{.y = Array({3}, {1, 0, -1}), .g = Array({3}, {7, 8, 9}), .out = y});
   CHECK(y.values == std::vector<double>{7, 0, 0});
   CHECK(ref->kernel_calls() == before + 7);
 
-  ref->relu(Array({3}, {nan_value, infinity, -infinity}), y);
+  ref->run(kernel::Relu{.x = Array({3}, {nan_value, infinity, -infinity}), .y = y});
   CHECK(std::isnan(y[0]));
   CHECK(y[1] == infinity);
   CHECK(y[2] == 0);
-  CHECK_FALSE(ref->all_finite(Array({2}, {0, infinity})));
-  CHECK_FALSE(ref->all_finite(Array({2}, {nan_value, 0})));
-  CHECK(std::isnan(ref->dot(Array({2}, {0, 1}), Array({2}, {nan_value, 1}))));
-  ref->relu_mask(Array({3}, {nan_value, 1, -1}), Array({3}, {7, nan_value, 9}), y);
+  CHECK_FALSE(mcn::all_finite(*ref, Array({2}, {0, infinity})));
+  CHECK_FALSE(mcn::all_finite(*ref, Array({2}, {nan_value, 0})));
+  CHECK(std::isnan(mcn::dot(*ref, Array({2}, {0, 1}), Array({2}, {nan_value, 1}))));
+  ref->run(kernel::ReluMask{.y = Array({3}, {nan_value, 1, -1}), .g = Array({3}, {7, nan_value, 9}), .out = y});
   CHECK(y[0] == 7);
   CHECK(std::isnan(y[1]));
 
   std::vector<float> single{1.5F, -2.0F};
-  ref->scale(2, ConstView{single.data(), DType::f32, {2}}, View{single.data(), DType::f32, {2}});
+  ref->run(kernel::Scale{
+      .alpha = 2, .x = ConstView{single.data(), DType::f32, {2}}, .y = View{single.data(), DType::f32, {2}}});
   CHECK(single == std::vector<float>{3.0F, -4.0F});
 }
 
@@ -71,18 +72,27 @@ TEST_CASE("ref matrix: every transposition, accumulation, bias and row sums") {
   for (const bool ta : {false, true})
     for (const bool tb : {false, true}) {
       Array c({2, 2});
-      ref->gemm(ta, tb, ta ? a_t : a, tb ? b_t : b, c, Mode::overwrite);
+      ref->run(kernel::Gemm{.transpose_a = ta ? Transpose::yes : Transpose::no,
+                            .transpose_b = tb ? Transpose::yes : Transpose::no,
+                            .a = ta ? a_t : a,
+                            .b = tb ? b_t : b,
+                            .c = c});
       CHECK(c.values == expected);
-      ref->gemm(ta, tb, ta ? a_t : a, tb ? b_t : b, c, Mode::accumulate);
+      ref->run(kernel::Gemm{.transpose_a = ta ? Transpose::yes : Transpose::no,
+                            .transpose_b = tb ? Transpose::yes : Transpose::no,
+                            .a = ta ? a_t : a,
+                            .b = tb ? b_t : b,
+                            .c = c,
+                            .mode = Mode::accumulate});
       CHECK(c[3] == 46);
     }
   Array y = a;
-  ref->add_bias(Array({3}, {10, 20, 30}), y);
+  ref->run(kernel::AddBias{.bias = Array({3}, {10, 20, 30}), .y = y});
   CHECK(y.values == std::vector<double>{11, 22, 33, 14, 25, 36});
   Array sums({3}, {1, 1, 1});
-  ref->sum_rows(a, sums, Mode::accumulate);
+  ref->run(kernel::SumRows{.x = a, .out = sums, .mode = Mode::accumulate});
   CHECK(sums.values == std::vector<double>{6, 8, 10});
-  ref->sum_rows(a, sums, Mode::overwrite);
+  ref->run(kernel::SumRows{.x = a, .out = sums});
   CHECK(sums.values == std::vector<double>{5, 7, 9});
 }
 
@@ -92,17 +102,19 @@ TEST_CASE("ref max_pool: first of equals, NaN wins, padding never does") {
   Array y({1, 1, 1, 3, 1});
   std::vector<std::int32_t> index(3);
   const View index_view{index.data(), DType::i32, y.shape};
-  ref->max_pool(p, Array({1, 1, 1, 5, 1}, {-3, -3, -1, -1, -2}), y, index_view);
+  ref->run(
+      kernel::MaxPool{.params = p, .x = Array({1, 1, 1, 5, 1}, {-3, -3, -1, -1, -2}), .y = y, .index = index_view});
   CHECK(y.values == std::vector<double>{-3, -1, -1});
   CHECK(index == std::vector<std::int32_t>{0, 2, 3});
-  ref->max_pool(p, Array({1, 1, 1, 5, 1}, {-infinity, -infinity, 1, nan_value, 9}), y, index_view);
+  ref->run(kernel::MaxPool{
+      .params = p, .x = Array({1, 1, 1, 5, 1}, {-infinity, -infinity, 1, nan_value, 9}), .y = y, .index = index_view});
   CHECK(index == std::vector<std::int32_t>{0, 3, 3});
   CHECK(y[0] == -infinity);
   CHECK(std::isnan(y[1]));
   Array x_bar({1, 1, 1, 5, 1}, {9, 9, 9, 9, 9});
-  ref->max_pool_scatter(Array({1, 1, 1, 3, 1}, {1, 2, 4}), index_view, x_bar);
+  ref->run(kernel::MaxPoolScatter{.y_bar = Array({1, 1, 1, 3, 1}, {1, 2, 4}), .index = index_view, .x_bar = x_bar});
   CHECK(x_bar.values == std::vector<double>{1, 0, 0, 6, 0});
-  ref->max_pool_gather(Array({1, 1, 1, 5, 1}, {1, 2, 3, 4, 5}), index_view, y);
+  ref->run(kernel::MaxPoolGather{.x_dot = Array({1, 1, 1, 5, 1}, {1, 2, 3, 4, 5}), .index = index_view, .y_dot = y});
   CHECK(y.values == std::vector<double>{1, 4, 4});
 }
 
@@ -117,22 +129,22 @@ TEST_CASE("ref pools: indices are a sample's own, adjoint identities") {
   Array y(y_shape);
   std::vector<std::int32_t> index(static_cast<std::size_t>(y.shape.numel()));
   const View index_view{index.data(), DType::i32, y_shape};
-  ref->max_pool(p, x, y, index_view);
+  ref->run(kernel::MaxPool{.params = p, .x = x, .y = y, .index = index_view});
   Array gathered(y_shape);
-  ref->max_pool_gather(x, index_view, gathered);
+  ref->run(kernel::MaxPoolGather{.x_dot = x, .index = index_view, .y_dot = gathered});
   CHECK(gathered.values == y.values);
-  ref->max_pool_gather(x_dot, index_view, gathered);
+  ref->run(kernel::MaxPoolGather{.x_dot = x_dot, .index = index_view, .y_dot = gathered});
   Array x_bar(x_shape);
-  ref->max_pool_scatter(g, index_view, x_bar);
+  ref->run(kernel::MaxPoolScatter{.y_bar = g, .index = index_view, .x_bar = x_bar});
   CHECK(inner(x_bar, x_dot) == Catch::Approx(inner(g, gathered)).epsilon(tolerances::identity));
 
-  ref->avg_pool(p, x_dot, y);
-  ref->avg_pool_adjoint(p, g, x_bar);
+  ref->run(kernel::AvgPool{.params = p, .x = x_dot, .y = y});
+  ref->run(kernel::AvgPoolAdjoint{.params = p, .y_bar = g, .x_bar = x_bar});
   CHECK(inner(x_bar, x_dot) == Catch::Approx(inner(g, y)).epsilon(tolerances::identity));
   // Padding counts: a corner window of ones holds 2 * 2 * 2 of its 18 values.
   Array ones(x_shape);
-  ref->fill(1, ones);
-  ref->avg_pool(p, ones, y);
+  ref->run(kernel::Fill{.value = 1, .y = ones});
+  ref->run(kernel::AvgPool{.params = p, .x = ones, .y = y});
   CHECK(y[0] == Catch::Approx(8.0 / 18.0));
 }
 
@@ -150,7 +162,11 @@ TEST_CASE("ref optimisers: three steps by hand") {
     const ConstView gradient_list[] = {gradient};
     const View parameters[] = {p};
     const View buffers[] = {buffer};
-    ref->sgd_step({.lr = 0.1, .momentum = 0.9}, decay, gradient_list, parameters, buffers);
+    ref->run(kernel::SgdStep{.params = {.lr = 0.1, .momentum = 0.9},
+                             .weight_decay = decay,
+                             .gradients = gradient_list,
+                             .parameters = parameters,
+                             .buffers = buffers});
     b = 0.9 * b + g + 0.1 * q;
     q -= 0.1 * b;
     CHECK(p[0] == Catch::Approx(q).epsilon(tolerances::formula));
@@ -169,7 +185,12 @@ TEST_CASE("ref optimisers: three steps by hand") {
     const View parameters[] = {p};
     const View firsts[] = {m};
     const View seconds[] = {v};
-    ref->adamw_step(adam, decay, gradient_list, parameters, firsts, seconds);
+    ref->run(kernel::AdamWStep{.params = adam,
+                               .weight_decay = decay,
+                               .gradients = gradient_list,
+                               .parameters = parameters,
+                               .first_moments = firsts,
+                               .second_moments = seconds});
     CHECK(p[0] == Catch::Approx(expected[adam.step - 1]).epsilon(tolerances::formula));
     ++adam.step;
   }

@@ -25,14 +25,22 @@ struct Problem {
   }
   Array forward(const Inputs& in) {
     Array y(shape);
-    ref->batch_norm_forward(params, in.x, in.gamma, in.beta, in.residual, y, mean, rstd);
+    ref->run(kernel::BatchNormForward{.params = params,
+                                      .x = in.x,
+                                      .gamma = in.gamma,
+                                      .beta = in.beta,
+                                      .residual = in.residual,
+                                      .y = y,
+                                      .mean = mean,
+                                      .rstd = rstd});
     return y;
   }
   // One list of all cotangents.
   Array vjp(const Inputs& in, const Array& y_bar) {
     const Array y = forward(in);
     return flat([&](const BatchNormGradients& bars) {
-      ref->batch_norm_vjp(params, {in.x, in.gamma, mean, rstd, y}, y_bar, bars);
+      ref->run(kernel::BatchNormVjp{
+          .params = params, .saved = {in.x, in.gamma, mean, rstd, y}, .y_bar = y_bar, .bars = bars});
     });
   }
   Array flat(const std::function<void(const BatchNormGradients&)>& rule) const {
@@ -56,7 +64,8 @@ TEST_CASE("ref batch_norm: values by hand") {
   Array y({4, 1});
   Array mean({1});
   Array rstd({1});
-  ref->batch_norm_forward(params, x, gamma, beta, {}, y, mean, rstd);
+  ref->run(kernel::BatchNormForward{
+      .params = params, .x = x, .gamma = gamma, .beta = beta, .y = y, .mean = mean, .rstd = rstd});
   CHECK(mean[0] == 4);
   CHECK(rstd[0] == Catch::Approx(1 / std::sqrt(5.0)));
   CHECK(y[0] == 0);
@@ -66,7 +75,8 @@ TEST_CASE("ref batch_norm: values by hand") {
   params = {.eps = 1e-5, .relu = false, .batch_statistics = false};
   mean[0] = 1;
   rstd[0] = 0.5;
-  ref->batch_norm_forward(params, x, gamma, beta, x, y, mean, rstd);
+  ref->run(kernel::BatchNormForward{
+      .params = params, .x = x, .gamma = gamma, .beta = beta, .residual = x, .y = y, .mean = mean, .rstd = rstd});
   CHECK(mean[0] == 1);
   CHECK(rstd[0] == 0.5);
   CHECK(y.values == std::vector<double>{2, 6, 10, 14});
@@ -79,11 +89,11 @@ TEST_CASE("ref batch_norm: one row has variance zero") {
   Array y({1, 1});
   Array mean({1});
   Array rstd({1});
-  ref->batch_norm_forward({}, x, one, one, {}, y, mean, rstd);
+  ref->run(kernel::BatchNormForward{.x = x, .gamma = one, .beta = one, .y = y, .mean = mean, .rstd = rstd});
   CHECK(y[0] == 1);
   CHECK(rstd[0] == Catch::Approx(1 / std::sqrt(1e-5)));
   Array x_bar({1, 1});
-  ref->batch_norm_vjp({}, {x, one, mean, rstd, y}, one, {x_bar, {}, {}, {}});
+  ref->run(kernel::BatchNormVjp{.saved = {x, one, mean, rstd, y}, .y_bar = one, .bars = {x_bar, {}, {}, {}}});
   CHECK(x_bar[0] == 0);
 }
 
@@ -94,11 +104,15 @@ TEST_CASE("ref batch_norm: NaN is kept by ReLU and by its mask") {
   Array y({2, 1});
   Array mean({1});
   Array rstd({1});
-  ref->batch_norm_forward({.relu = true}, x, one, one, {}, y, mean, rstd);
+  ref->run(kernel::BatchNormForward{
+      .params = {.relu = true}, .x = x, .gamma = one, .beta = one, .y = y, .mean = mean, .rstd = rstd});
   CHECK(std::isnan(y[0]));
   CHECK(std::isnan(y[1]));
   Array x_bar({2, 1});
-  ref->batch_norm_vjp({.relu = true}, {x, one, mean, rstd, y}, Array({2, 1}, {1, 1}), {x_bar, {}, {}, {}});
+  ref->run(kernel::BatchNormVjp{.params = {.relu = true},
+                                .saved = {x, one, mean, rstd, y},
+                                .y_bar = Array({2, 1}, {1, 1}),
+                                .bars = {x_bar, {}, {}, {}}});
   CHECK(std::isnan(x_bar[0]));
 }
 
@@ -129,11 +143,24 @@ TEST_CASE("ref batch_norm: jvp, vjp and vjp_dot against central differences") {
   const bool statistics = p.params.batch_statistics;
   const View mean_dot_view = statistics ? View(mean_dot) : View{};
   const View rstd_dot_view = statistics ? View(rstd_dot) : View{};
-  p.ref->batch_norm_jvp(p.params, saved, dot.x, dot.gamma, dot.beta, dot.residual, y_dot, mean_dot_view, rstd_dot_view);
+  p.ref->run(kernel::BatchNormJvp{.params = p.params,
+                                  .saved = saved,
+                                  .x_dot = dot.x,
+                                  .gamma_dot = dot.gamma,
+                                  .beta_dot = dot.beta,
+                                  .residual_dot = dot.residual,
+                                  .y_dot = y_dot,
+                                  .mean_dot = mean_dot_view,
+                                  .rstd_dot = rstd_dot_view});
   CHECK(difference(y_dot, expected_y_dot) <= tolerances::central_difference);
 
   const Array dots = p.flat([&](const BatchNormGradients& g) {
-    p.ref->batch_norm_vjp_dot(p.params, saved, {dot.x, dot.gamma, mean_dot_view, rstd_dot_view}, y_bar, y_bar_dot, g);
+    p.ref->run(kernel::BatchNormVjpDot{.params = p.params,
+                                       .saved = saved,
+                                       .saved_dot = {dot.x, dot.gamma, mean_dot_view, rstd_dot_view},
+                                       .y_bar = y_bar,
+                                       .y_bar_dot = y_bar_dot,
+                                       .dots = g});
   });
   CHECK(difference(dots, expected_dots) <= tolerances::central_difference);
 

@@ -63,14 +63,14 @@ TEST_CASE("ref conv3d: fprop is the definition, dgrad and wgrad are its adjoints
     const Array x = Array::random(c.x, ++stream);
     const Array w = Array::random(c.w, ++stream);
     Array y(output_shape(c));
-    ref->conv3d_fprop(c.params, x, w, y, Mode::overwrite);
+    ref->run(kernel::Conv3dFprop{.params = c.params, .products = std::array{ConvProduct{x, w}}, .y = y});
     CHECK(difference(y, by_definition(c, x, w)) <= tolerances::formula);
 
     const Array y_bar = Array::random(y.shape, ++stream);
     Array x_bar(c.x);
     Array w_bar(c.w);
-    ref->conv3d_dgrad(c.params, y_bar, w, x_bar, Mode::overwrite);
-    ref->conv3d_wgrad(c.params, x, y_bar, w_bar, Mode::overwrite);
+    ref->run(kernel::Conv3dDgrad{.params = c.params, .products = std::array{ConvProduct{y_bar, w}}, .x_bar = x_bar});
+    ref->run(kernel::Conv3dWgrad{.params = c.params, .products = std::array{ConvProduct{x, y_bar}}, .w_bar = w_bar});
     const double expected = inner(y_bar, y);
     CHECK(inner(x_bar, x) == Catch::Approx(expected).epsilon(tolerances::identity));
     CHECK(inner(w_bar, w) == Catch::Approx(expected).epsilon(tolerances::identity));
@@ -90,23 +90,28 @@ TEST_CASE("ref conv3d: pairs are sums, accumulate adds") {
 
   Array sum(g.shape);
   Array pair(g.shape);
-  ref->conv3d_fprop(p, x, w, sum, Mode::overwrite);
-  ref->conv3d_fprop(p, x2, w2, sum, Mode::accumulate);
-  ref->conv3d_fprop_pair(p, x, w, x2, w2, pair);
+  ref->run(kernel::Conv3dFprop{.params = p, .products = std::array{ConvProduct{x, w}}, .y = sum});
+  ref->run(kernel::Conv3dFprop{
+      .params = p, .products = std::array{ConvProduct{x2, w2}}, .y = sum, .mode = Mode::accumulate});
+  ref->run(kernel::Conv3dFprop{.params = p, .products = std::array{ConvProduct{x, w}, ConvProduct{x2, w2}}, .y = pair});
   CHECK(difference(pair, sum) <= tolerances::formula);
 
   sum = Array(c.x);
   pair = Array(c.x);
-  ref->conv3d_dgrad(p, g, w, sum, Mode::overwrite);
-  ref->conv3d_dgrad(p, g2, w2, sum, Mode::accumulate);
-  ref->conv3d_dgrad_pair(p, g, w, g2, w2, pair);
+  ref->run(kernel::Conv3dDgrad{.params = p, .products = std::array{ConvProduct{g, w}}, .x_bar = sum});
+  ref->run(kernel::Conv3dDgrad{
+      .params = p, .products = std::array{ConvProduct{g2, w2}}, .x_bar = sum, .mode = Mode::accumulate});
+  ref->run(
+      kernel::Conv3dDgrad{.params = p, .products = std::array{ConvProduct{g, w}, ConvProduct{g2, w2}}, .x_bar = pair});
   CHECK(difference(pair, sum) <= tolerances::formula);
 
   sum = Array(c.w);
   pair = Array(c.w);
-  ref->conv3d_wgrad(p, x, g, sum, Mode::overwrite);
-  ref->conv3d_wgrad(p, x2, g2, sum, Mode::accumulate);
-  ref->conv3d_wgrad_pair(p, x, g, x2, g2, pair);
+  ref->run(kernel::Conv3dWgrad{.params = p, .products = std::array{ConvProduct{x, g}}, .w_bar = sum});
+  ref->run(kernel::Conv3dWgrad{
+      .params = p, .products = std::array{ConvProduct{x2, g2}}, .w_bar = sum, .mode = Mode::accumulate});
+  ref->run(
+      kernel::Conv3dWgrad{.params = p, .products = std::array{ConvProduct{x, g}, ConvProduct{x2, g2}}, .w_bar = pair});
   CHECK(difference(pair, sum) <= tolerances::formula);
 }
 
@@ -118,8 +123,9 @@ TEST_CASE("ref conv3d: float32 is the float64 result, rounded once") {
   std::vector<float> w(4097, 1.0F);
   x[0] = 16777216.0F;
   float y = 0;
-  ref->conv3d_fprop({}, ConstView{x.data(), DType::f32, shape}, ConstView{w.data(), DType::f32, shape},
-                    View{&y, DType::f32, {1, 1, 1, 1, 1}}, Mode::overwrite);
+  ref->run(kernel::Conv3dFprop{.products = std::array{ConvProduct{ConstView{x.data(), DType::f32, shape},
+                                                                  ConstView{w.data(), DType::f32, shape}}},
+                               .y = View{&y, DType::f32, {1, 1, 1, 1, 1}}});
   CHECK(y == 16777216.0F + 4096.0F);
 }
 
@@ -129,7 +135,7 @@ TEST_CASE("ref conv3d: NaN reaches the outputs whose window holds it, and no oth
   x[2] = std::nan("");
   const Array w({1, 1, 1, 3, 1}, {0, 0, 0});
   Array y({1, 1, 1, 6, 1});
-  ref->conv3d_fprop({{1, 1, 1}, {0, 0, 1}}, x, w, y, Mode::overwrite);
+  ref->run(kernel::Conv3dFprop{.params = {{1, 1, 1}, {0, 0, 1}}, .products = std::array{ConvProduct{x, w}}, .y = y});
   for (std::size_t i = 0; i < 6; ++i) CHECK(std::isnan(y[i]) == (i >= 1 && i <= 3));
 }
 

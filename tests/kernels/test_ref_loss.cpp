@@ -13,18 +13,21 @@ TEST_CASE("ref cross_entropy: values, stability, NaN") {
   Array loss = scalar(0);
   Array lse({2});
   const Labels labels{{0, 1}};
-  ref->cross_entropy_forward(Array({2, 2}, {0, 0, 0, std::log(3.0)}), labels, loss, lse);
+  ref->run(kernel::CrossEntropyForward{
+      .logits = Array({2, 2}, {0, 0, 0, std::log(3.0)}), .labels = labels, .loss = loss, .lse = lse});
   CHECK(loss[0] == Catch::Approx(0.5 * (std::log(2.0) + std::log(4.0 / 3.0))));
   CHECK(lse[1] == Catch::Approx(std::log(4.0)));
 
   const Array large({2, 2}, {1000, -1000, 1000, -1000});
-  ref->cross_entropy_forward(large, labels, loss, lse);
+  ref->run(kernel::CrossEntropyForward{.logits = large, .labels = labels, .loss = loss, .lse = lse});
   CHECK(loss[0] == Catch::Approx(1000));
   Array bar({2, 2});
-  ref->cross_entropy_vjp(large, labels, lse, scalar(1), bar);
+  ref->run(
+      kernel::CrossEntropyVjp{.logits = large, .labels = labels, .lse = lse, .loss_bar = scalar(1), .logits_bar = bar});
   CHECK(bar.values == std::vector<double>{0, 0, 0.5, -0.5});
 
-  ref->cross_entropy_forward(Array({2, 2}, {0, std::nan(""), 0, 0}), labels, loss, lse);
+  ref->run(kernel::CrossEntropyForward{
+      .logits = Array({2, 2}, {0, std::nan(""), 0, 0}), .labels = labels, .loss = loss, .lse = lse});
   CHECK(std::isnan(lse[0]));
   CHECK(std::isnan(loss[0]));
   CHECK(lse[1] == Catch::Approx(std::log(2.0)));
@@ -38,13 +41,17 @@ TEST_CASE("ref cross_entropy: derivatives against central differences") {
   Array lse({3});
   const auto forward = [&](double t) {
     Array loss = scalar(0);
-    ref->cross_entropy_forward(x.moved(t, x_dot), labels, loss, lse);
+    ref->run(kernel::CrossEntropyForward{.logits = x.moved(t, x_dot), .labels = labels, .loss = loss, .lse = lse});
     return loss;
   };
   const auto vjp = [&](double t) {
     forward(t);
     Array bar({3, 4});
-    ref->cross_entropy_vjp(x.moved(t, x_dot), labels, lse, scalar(0.7 + 0.3 * t), bar);
+    ref->run(kernel::CrossEntropyVjp{.logits = x.moved(t, x_dot),
+                                     .labels = labels,
+                                     .lse = lse,
+                                     .loss_bar = scalar(0.7 + 0.3 * t),
+                                     .logits_bar = bar});
     return bar;
   };
   const Array slope = central_difference(forward);
@@ -52,26 +59,37 @@ TEST_CASE("ref cross_entropy: derivatives against central differences") {
   CHECK(inner(vjp(0), x_dot) == Catch::Approx(0.7 * slope[0]).epsilon(tolerances::central_difference));
   Array loss_dot = scalar(0);
   Array lse_dot({3});
-  ref->cross_entropy_jvp(x, labels, lse, x_dot, loss_dot, lse_dot);
+  ref->run(kernel::CrossEntropyJvp{
+      .logits = x, .labels = labels, .lse = lse, .logits_dot = x_dot, .loss_dot = loss_dot, .lse_dot = lse_dot});
   CHECK(difference(loss_dot, slope) <= tolerances::central_difference);
   Array dot({3, 4});
-  ref->cross_entropy_vjp_dot(x, labels, lse, x_dot, lse_dot, scalar(0.7), scalar(0.3), dot);
+  ref->run(kernel::CrossEntropyVjpDot{.logits = x,
+                                      .labels = labels,
+                                      .lse = lse,
+                                      .logits_dot = x_dot,
+                                      .lse_dot = lse_dot,
+                                      .loss_bar = scalar(0.7),
+                                      .loss_bar_dot = scalar(0.3),
+                                      .logits_bar_dot = dot});
   CHECK(difference(dot, expected) <= tolerances::central_difference);
 }
 
 TEST_CASE("ref bce: values, stability, derivatives") {
   const auto ref = make_ref_backend();
   Array loss = scalar(0);
-  ref->bce_forward(3, Array({2}, {0, 0}), Array({2}, {1, 0}), loss);
+  ref->run(
+      kernel::BceForward{.pos_weight = 3, .logits = Array({2}, {0, 0}), .targets = Array({2}, {1, 0}), .loss = loss});
   CHECK(loss[0] == Catch::Approx(2 * std::log(2.0)));
   const Array large({4}, {800, -800, 800, -800});
   const Array targets({4}, {1, 0, 0, 1});
-  ref->bce_forward(2, large, targets, loss);
+  ref->run(kernel::BceForward{.pos_weight = 2, .logits = large, .targets = targets, .loss = loss});
   CHECK(loss[0] == Catch::Approx((800 + 2 * 800) / 4.0));
   Array bar({4});
-  ref->bce_vjp(2, large, targets, scalar(4), bar);
+  ref->run(
+      kernel::BceVjp{.pos_weight = 2, .logits = large, .targets = targets, .loss_bar = scalar(4), .logits_bar = bar});
   CHECK(bar.values == std::vector<double>{0, 0, 1, -2});
-  ref->bce_forward(2, Array({1}, {std::nan("")}), Array({1}, {0.5}), loss);
+  ref->run(kernel::BceForward{
+      .pos_weight = 2, .logits = Array({1}, {std::nan("")}), .targets = Array({1}, {0.5}), .loss = loss});
   CHECK(std::isnan(loss[0]));
 
   const Array x = Array::random({6}, 1);
@@ -79,20 +97,30 @@ TEST_CASE("ref bce: values, stability, derivatives") {
   const Array t({6}, {0, 1, 0.25, 1, 0, 0.5});
   const auto forward = [&](double step) {
     Array value = scalar(0);
-    ref->bce_forward(2.5, x.moved(step, x_dot), t, value);
+    ref->run(kernel::BceForward{.pos_weight = 2.5, .logits = x.moved(step, x_dot), .targets = t, .loss = value});
     return value;
   };
   const auto vjp = [&](double step) {
     Array value({6});
-    ref->bce_vjp(2.5, x.moved(step, x_dot), t, scalar(0.7 + 0.3 * step), value);
+    ref->run(kernel::BceVjp{.pos_weight = 2.5,
+                            .logits = x.moved(step, x_dot),
+                            .targets = t,
+                            .loss_bar = scalar(0.7 + 0.3 * step),
+                            .logits_bar = value});
     return value;
   };
   Array loss_dot = scalar(0);
-  ref->bce_jvp(2.5, x, t, x_dot, loss_dot);
+  ref->run(kernel::BceJvp{.pos_weight = 2.5, .logits = x, .targets = t, .logits_dot = x_dot, .loss_dot = loss_dot});
   CHECK(difference(loss_dot, central_difference(forward)) <= tolerances::central_difference);
   CHECK(inner(vjp(0), x_dot) == Catch::Approx(0.7 * loss_dot[0]).epsilon(tolerances::identity));
   Array dot({6});
-  ref->bce_vjp_dot(2.5, x, t, x_dot, scalar(0.7), scalar(0.3), dot);
+  ref->run(kernel::BceVjpDot{.pos_weight = 2.5,
+                             .logits = x,
+                             .targets = t,
+                             .logits_dot = x_dot,
+                             .loss_bar = scalar(0.7),
+                             .loss_bar_dot = scalar(0.3),
+                             .logits_bar_dot = dot});
   CHECK(difference(dot, central_difference(vjp)) <= tolerances::central_difference);
 }
 
@@ -101,13 +129,14 @@ TEST_CASE("ref info_nce: cross-entropy of the similarity matrix when there is no
   const Array anchor = Array::random({3, 4}, 1);
   const Array key = Array::random({3, 4}, 2);
   Array similarity({3, 3});
-  ref->gemm(false, true, anchor, key, similarity, Mode::overwrite);
-  ref->scale(1 / 0.2, similarity, similarity);
+  ref->run(kernel::Gemm{.transpose_b = Transpose::yes, .a = anchor, .b = key, .c = similarity});
+  ref->run(kernel::Scale{.alpha = 1 / 0.2, .x = similarity, .y = similarity});
   Array expected = scalar(0);
   Array lse({3});
-  ref->cross_entropy_forward(similarity, Labels{{0, 1, 2}}, expected, lse);
+  ref->run(
+      kernel::CrossEntropyForward{.logits = similarity, .labels = Labels{{0, 1, 2}}, .loss = expected, .lse = lse});
   Array loss = scalar(0);
-  ref->info_nce_forward({0.2, anchor, key, {}, {}, {}}, loss, lse);
+  ref->run(kernel::InfoNceForward{.inputs = {0.2, anchor, key, {}, {}, {}}, .loss = loss, .lse = lse});
   CHECK(loss[0] == Catch::Approx(expected[0]).epsilon(tolerances::formula));
 }
 
@@ -120,7 +149,7 @@ TEST_CASE("ref info_nce: an anchor's own rows of the bank are left out") {
   Array lse({2});
   const Labels ids{{5, 6}};
   const Labels bank_ids{{6, 9, 5}};
-  ref->info_nce_forward({0.5, anchor, key, bank, ids, bank_ids}, loss, lse);
+  ref->run(kernel::InfoNceForward{.inputs = {0.5, anchor, key, bank, ids, bank_ids}, .loss = loss, .lse = lse});
   const auto logit = [&](std::size_t i, const Array& other, std::size_t j) {
     double sum = 0;
     for (std::size_t c = 0; c < 3; ++c) sum += anchor[i * 3 + c] * other[j * 3 + c];
@@ -134,7 +163,7 @@ TEST_CASE("ref info_nce: an anchor's own rows of the bank are left out") {
   }
   // Without ids nothing is left out.
   const double excluded = lse[0];
-  ref->info_nce_forward({0.5, anchor, key, bank, {}, {}}, loss, lse);
+  ref->run(kernel::InfoNceForward{.inputs = {0.5, anchor, key, bank, {}, {}}, .loss = loss, .lse = lse});
   CHECK(lse[0] > excluded);
 }
 
@@ -157,7 +186,7 @@ TEST_CASE("ref info_nce: derivatives against central differences") {
     const Array a = anchor.moved(t, anchor_dot);
     const Array k = key.moved(t, key_dot);
     Array loss = scalar(0);
-    ref->info_nce_forward({0.5, a, k, bank, ids, bank_ids}, loss, lse);
+    ref->run(kernel::InfoNceForward{.inputs = {0.5, a, k, bank, ids, bank_ids}, .loss = loss, .lse = lse});
     return loss;
   };
   const auto vjp = [&](double t) {
@@ -166,7 +195,11 @@ TEST_CASE("ref info_nce: derivatives against central differences") {
     const Array k = key.moved(t, key_dot);
     Array a_bar(a.shape);
     Array k_bar(k.shape);
-    ref->info_nce_vjp({0.5, a, k, bank, ids, bank_ids}, lse, scalar(0.7 + 0.3 * t), a_bar, k_bar);
+    ref->run(kernel::InfoNceVjp{.inputs = {0.5, a, k, bank, ids, bank_ids},
+                                .lse = lse,
+                                .loss_bar = scalar(0.7 + 0.3 * t),
+                                .anchor_bar = a_bar,
+                                .key_bar = k_bar});
     return joined(a_bar, k_bar);
   };
   const Array slope = central_difference(forward);
@@ -176,11 +209,24 @@ TEST_CASE("ref info_nce: derivatives against central differences") {
   const InfoNceInputs inputs{0.5, anchor, key, bank, ids, bank_ids};
   Array loss_dot = scalar(0);
   Array lse_dot({3});
-  ref->info_nce_jvp(inputs, lse, anchor_dot, key_dot, loss_dot, lse_dot);
+  ref->run(kernel::InfoNceJvp{.inputs = inputs,
+                              .lse = lse,
+                              .anchor_dot = anchor_dot,
+                              .key_dot = key_dot,
+                              .loss_dot = loss_dot,
+                              .lse_dot = lse_dot});
   CHECK(difference(loss_dot, slope) <= tolerances::central_difference);
   Array a_dot(anchor.shape);
   Array k_dot(key.shape);
-  ref->info_nce_vjp_dot(inputs, lse, anchor_dot, key_dot, lse_dot, scalar(0.7), scalar(0.3), a_dot, k_dot);
+  ref->run(kernel::InfoNceVjpDot{.inputs = inputs,
+                                 .lse = lse,
+                                 .anchor_dot = anchor_dot,
+                                 .key_dot = key_dot,
+                                 .lse_dot = lse_dot,
+                                 .loss_bar = scalar(0.7),
+                                 .loss_bar_dot = scalar(0.3),
+                                 .anchor_bar_dot = a_dot,
+                                 .key_bar_dot = k_dot});
   CHECK(difference(joined(a_dot, k_dot), expected) <= tolerances::central_difference);
 }
 

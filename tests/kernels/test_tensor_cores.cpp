@@ -23,7 +23,10 @@ Tensor operand(Backend& backend, const Shape& shape, std::uint64_t seed, bool re
 }
 
 // fprop, dgrad, wgrad, each written, added to what is there (once is enough), and in pairs.
-std::vector<std::vector<double>> all_products(Backend& backend, const shapes::ConvCase& c, bool representable) {
+std::vector<std::vector<double>> all_products(Backend& backend, const shapes::ConvCase& c, Precision precision,
+                                              bool representable) {
+  Conv3dParams params = c.params;
+  params.precision = precision;
   const auto draw = [&](const Shape& shape, std::uint64_t seed) {
     return operand(backend, shape, seed, representable);
   };
@@ -36,13 +39,19 @@ std::vector<std::vector<double>> all_products(Backend& backend, const shapes::Co
     if (form == Form::add && !representable) continue;
     const Mode mode = form == Form::add ? Mode::accumulate : Mode::overwrite;
     if (form == Form::pair) {
-      backend.conv3d_fprop_pair(c.params, x1, w1, x2, w2, y);
-      backend.conv3d_dgrad_pair(c.params, g1, w1, g2, w2, x);
-      backend.conv3d_wgrad_pair(c.params, x1, g1, x2, g2, w);
+      backend.run(kernel::Conv3dFprop{
+          .params = params, .products = std::array{ConvProduct{x1, w1}, ConvProduct{x2, w2}}, .y = y});
+      backend.run(kernel::Conv3dDgrad{
+          .params = params, .products = std::array{ConvProduct{g1, w1}, ConvProduct{g2, w2}}, .x_bar = x});
+      backend.run(kernel::Conv3dWgrad{
+          .params = params, .products = std::array{ConvProduct{x1, g1}, ConvProduct{x2, g2}}, .w_bar = w});
     } else {
-      backend.conv3d_fprop(c.params, x1, w1, y, mode);
-      backend.conv3d_dgrad(c.params, g1, w1, x, mode);
-      backend.conv3d_wgrad(c.params, x1, g1, w, mode);
+      backend.run(
+          kernel::Conv3dFprop{.params = params, .products = std::array{ConvProduct{x1, w1}}, .y = y, .mode = mode});
+      backend.run(
+          kernel::Conv3dDgrad{.params = params, .products = std::array{ConvProduct{g1, w1}}, .x_bar = x, .mode = mode});
+      backend.run(
+          kernel::Conv3dWgrad{.params = params, .products = std::array{ConvProduct{x1, g1}}, .w_bar = w, .mode = mode});
     }
     for (const Tensor& t : {y, x, w}) out.push_back(t.to_doubles());
   }
@@ -72,14 +81,15 @@ void compare_with_ref(Backend& backend, const Again& again) {
     return representable ? 2e-6 : (results < few ? 2 : 0.82) * most;
   };
   INFO("precision " << static_cast<int>(precision) << ", representable " << representable);
-  backend.set_precision(precision);
+  const Precision used = precision;  // a binding cannot be captured
   double worst = 0;
   for (const shapes::ConvCase& c : shapes::odd_convs()) {
     INFO(c.name);
-    const std::vector<std::vector<double>> expected = all_products(open_device("ref"), c, representable);
+    const std::vector<std::vector<double>> expected =
+        all_products(open_device("ref"), c, Precision::fp32, representable);
     std::vector<std::vector<double>> first;
     again([&] {
-      const std::vector<std::vector<double>> got = all_products(backend, c, representable);
+      const std::vector<std::vector<double>> got = all_products(backend, c, used, representable);
       if (first.empty()) {
         first = got;
         for (std::size_t k = 0; k < got.size(); ++k) {
@@ -93,7 +103,6 @@ void compare_with_ref(Backend& backend, const Again& again) {
       }
     });
   }
-  backend.set_precision(Precision::fp32);
   // The precision was really used: float32 alone would be far closer.
   if (!representable) CHECK(worst > rounding / 50);
 }
@@ -119,13 +128,20 @@ TEST_CASE("cuda has tensor-core convolutions that equal ref up to the rounding o
 
 TEST_CASE("float64 stays float64 in every precision") {
   simt_device::CudaBackend backend("simt");
-  backend.set_precision(Precision::bf16);
   const shapes::ConvCase c = shapes::odd_convs().front();
+  Conv3dParams params = c.params;
+  params.precision = Precision::bf16;
   GradcheckDraw draw(backend, DType::f64, 1);
   GradcheckDraw same(open_device("ref"), DType::f64, 1);
   Tensor y(backend, DType::f64, c.y()), z(open_device("ref"), DType::f64, c.y());
-  backend.conv3d_fprop(c.params, draw.uniform(c.x, -1, 1), draw.uniform(c.w, -1, 1), y, Mode::overwrite);
-  open_device("ref").conv3d_fprop(c.params, same.uniform(c.x, -1, 1), same.uniform(c.w, -1, 1), z, Mode::overwrite);
+  backend.run(
+      kernel::Conv3dFprop{.params = params,
+                          .products = std::array{ConvProduct{draw.uniform(c.x, -1, 1), draw.uniform(c.w, -1, 1)}},
+                          .y = y});
+  open_device("ref").run(
+      kernel::Conv3dFprop{.params = c.params,
+                          .products = std::array{ConvProduct{same.uniform(c.x, -1, 1), same.uniform(c.w, -1, 1)}},
+                          .y = z});
   CHECK(relative_error(y.to_doubles(), z.to_doubles()) <= 1e-14);
 }
 

@@ -480,8 +480,8 @@ TEST_CASE("nothing that is not finite is saved, whichever tensor it is in") {
   const std::string path = folder.file("last.safetensors");
   Trainer trainer(small_config(), videos(), open_device("cpu"));
   trainer.step();
-  const Tensor mean = trainer.state().running.front().mean;
-  Tensor(mean).backend().fill(std::nan(""), mean);
+  Tensor mean = trainer.state().running.front().mean;
+  mean.backend().run(kernel::Fill{.value = std::nan(""), .y = mean});
   CHECK_THROWS_AS(trainer.save(path), NonFiniteError);
   CHECK_THROWS_WITH(trainer.save(path), ContainsSubstring("model.stem.1.running_mean"));
   CHECK_FALSE(std::filesystem::exists(path));

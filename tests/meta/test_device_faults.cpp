@@ -3,9 +3,9 @@
 #include <fstream>
 #include <iterator>
 
-#include "engine/range.h"
 #include "kernels/cuda/device/platform.h"
 #include "kernels/cuda/memory.h"
+#include "kernels/range.h"
 #include "kernels/simt/runtime.h"
 #include "tests/catch.h"
 #include "tests/meta/small_training.h"
@@ -32,18 +32,6 @@ class MemoryLimit {
   ~MemoryLimit() { simt::set_memory_limit(0); }
   MemoryLimit(const MemoryLimit&) = delete;
   MemoryLimit& operator=(const MemoryLimit&) = delete;
-};
-
-/// Has the device's convolutions multiply in bf16 as long as it lives.
-class WithBf16 {
- public:
-  explicit WithBf16(Backend& backend) : backend_(backend) { backend.set_precision(Precision::bf16); }
-  ~WithBf16() { backend_.set_precision(Precision::fp32); }
-  WithBf16(const WithBf16&) = delete;
-  WithBf16& operator=(const WithBf16&) = delete;
-
- private:
-  Backend& backend_;
 };
 
 std::string bytes_of(const std::string& path) {
@@ -167,9 +155,9 @@ TEST_CASE("a kernel that faults is reported by name with the range in which it w
 
 TEST_CASE("a NaN in bf16 is an error that names it, and leaves parameters and the last checkpoint alone", "[slow]") {
   TrainConfig c = tiny_config();
+  c.model.backbone.precision = Precision::bf16;
   c.maml.inner_steps = 1;
   Backend& simt = open_device("simt");
-  const WithBf16 bf16(simt);
   const test::TemporaryFolder folder;
   const std::string checkpoint = folder.file("last.safetensors");
   Trainer trainer(c, test::videos(), simt);
@@ -178,8 +166,8 @@ TEST_CASE("a NaN in bf16 is an error that names it, and leaves parameters and th
   const std::string saved = bytes_of(checkpoint);
 
   // The factor of every later product that is the first to be NaN.
-  const Tensor& weight = trainer.state().theta.front();
-  Tensor(weight).backend().fill(std::nan(""), weight);
+  Tensor weight = trainer.state().theta.front();
+  simt.run(kernel::Fill{.value = std::nan(""), .y = weight});
   CHECK_THROWS_WITH(trainer.step(), ContainsSubstring("[train] iteration 1: ") && ContainsSubstring("not finite") &&
                                         ContainsSubstring("stem.0.weight"));
   CHECK_THROWS_AS(trainer.save(checkpoint), NonFiniteError);

@@ -20,14 +20,14 @@ struct Problem {
       {"conv2", {24, 3, 3, 3, 12}, Init::kaiming}, {"gamma2", {24}, Init::ones}, {"beta2", {24}, Init::zeros},
       {"conv3", {16, 1, 3, 3, 24}, Init::kaiming}};
   Tensors theta = initialise(specs, backend, DType::f32, 1);
-  LossFunction loss(std::uint64_t seed) {
+  LossFunction loss(std::uint64_t seed, Precision precision) {
     const Shape shape{8, 4, 12, 12, 3};
     const std::vector<double> pixels =
         GradcheckDraw(open_device("ref"), DType::f64, seed).uniform(shape, -2, 2).to_doubles();
     const Tensor clips = Tensor::from(backend, DType::f32, shape, std::span<const double>(pixels));
     const Tensor labels = Tensor::from(backend, std::vector<std::int64_t>{0, 1, 2, 3, 0, 1, 2, 3});
-    return [clips, labels](Tape& tape, std::span<const Var> v) {
-      const Conv3dParams narrow{{1, 2, 2}, {1, 1, 1}}, flat{{1, 1, 1}, {0, 1, 1}};
+    return [clips, labels, precision](Tape& tape, std::span<const Var> v) {
+      const Conv3dParams narrow{{1, 2, 2}, {1, 1, 1}, precision}, flat{{1, 1, 1}, {0, 1, 1}, precision};
       const BatchNormParams norm{.eps = 1e-5, .relu = false};
       Var x = tape.apply(ops::conv3d(narrow), {tape.constant(clips), v[0]});
       x = tape.apply(ops::batch_norm(norm), {x, v[1], v[2]});
@@ -55,17 +55,13 @@ double distance(const Tensors& a, const Tensors& b) {
 
 TEST_CASE("gradients and meta-gradients in tf32 and bf16 are as near fp32 as their rounding allows", "[slow]") {
   Problem problem;
-  const LossFunction support = problem.loss(11), query = problem.loss(12);
   for (const int steps : {0, 1}) {
     MamlConfig config;
     config.inner_steps = steps;
     config.inner_lr = 0.01;
     config.second_order = true;
     const auto gradient = [&](Precision precision) {
-      problem.backend.set_precision(precision);
-      Tensors g = meta_gradient(problem.theta, support, query, config).gradient;
-      problem.backend.set_precision(Precision::fp32);
-      return g;
+      return meta_gradient(problem.theta, problem.loss(11, precision), problem.loss(12, precision), config).gradient;
     };
     const Tensors exact = gradient(Precision::fp32);
     const double tf32 = distance(gradient(Precision::tf32), exact);

@@ -146,8 +146,8 @@ TEST_CASE("a curvature that has grown is measured again before its time") {
   Trainer trainer(c, videos(), open_device("cpu"));
   const IterationMetrics before = trainer.step();
   // Batch norm takes out a convolution's scale: the loss stays, and the curvature grows by the scale's inverse square.
-  for (const Tensor& t : trainer.state().theta)
-    if (t.shape().rank() == 5) t.backend().scale(0.1, t, t);
+  for (Tensor t : trainer.state().theta)
+    if (t.shape().rank() == 5) t.backend().run(kernel::Scale{.alpha = 0.1, .x = t, .y = t});
   const IterationMetrics grown = trainer.step();
   CHECK_FALSE(grown.curvature);
   CHECK(grown.inner->cosine < 0.7);
@@ -318,8 +318,8 @@ TEST_CASE("a loss that is not finite is named in a replayed graph too") {
   c.cuda_graph = true;
   Trainer trainer(c, videos(), open_device("simt"));
   for (int i = 0; i < 3; ++i) CHECK(std::isfinite(trainer.step().query_loss));
-  const Tensor& weight = trainer.state().theta.front();
-  Tensor(weight).backend().fill(std::nan(""), weight);
+  Tensor weight = trainer.state().theta.front();
+  weight.backend().run(kernel::Fill{.value = std::nan(""), .y = weight});
   CHECK_THROWS_WITH(trainer.step(), Catch::Matchers::ContainsSubstring("iteration 3") &&
                                         Catch::Matchers::ContainsSubstring("stem.0.weight"));
 }

@@ -19,7 +19,7 @@ Tensor unit_rows(Backend& backend, std::int64_t rows, std::int64_t features, std
   const Tensor x = Tensor::from(backend, DType::f64, {rows, features}, std::span<const double>(v));
   Tensor y = Tensor::like(x);
   Tensor norm(backend, DType::f64, {rows});
-  backend.l2_normalize_forward(1e-12, x, y, norm);
+  backend.run(kernel::L2NormalizeForward{.eps = 1e-12, .x = x, .y = y, .norm = norm});
   return y;
 }
 

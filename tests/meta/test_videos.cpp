@@ -114,11 +114,12 @@ TEST_CASE("a video's features are the mean of those of its clips, each by itself
     std::vector<double> mean(features);
     std::vector<std::vector<double>> each;
     for (int k = 0; k < 3; ++k) {
-      const Tensor clip(backend, DType::u8, {1, description.frames, augment.resize_height, augment.resize_width, 3});
+      Tensor clip(backend, DType::u8, {1, description.frames, augment.resize_height, augment.resize_width, 3});
       backend.copy_from_host(frames.rgb.data() + k * bytes, clip);
-      const Tensor x(backend, DType::f32, {1, description.frames, augment.size, augment.size, 3});
+      Tensor x(backend, DType::f32, {1, description.frames, augment.size, augment.size, 3});
       const AugmentClip middle = centre_crop(augment);
-      backend.augment(augment_params(augment), std::span(&middle, 1), clip, x);
+      backend.run(
+          kernel::Augment{.params = augment_params(augment), .clips = std::span(&middle, 1), .frames = clip, .y = x});
       Tape tape;
       const std::vector<Var> theta = tape.variables(trainer.state().theta);
       each.push_back(model.backbone()

@@ -72,11 +72,11 @@ std::vector<double> run(Backend& backend, const Case& c) {
     std::vector<std::uint8_t> bytes(static_cast<std::size_t>(c.frames.numel()));
     Philox random(3, static_cast<std::uint64_t>(bytes.size()));
     for (auto& b : bytes) b = static_cast<std::uint8_t>(random.below(256));
-    const Tensor frames(guarded, DType::u8, c.frames);
+    Tensor frames(guarded, DType::u8, c.frames);
     guarded.copy_from_host(bytes.data(), frames);
-    const Tensor y(guarded, c.dtype,
+    Tensor y(guarded, c.dtype,
                    {c.frames.n(), c.frames.d() / (c.params.residual ? 2 : 1), c.params.size, c.params.size, 3});
-    guarded.augment(c.params, c.clips, frames, y);
+    guarded.run(kernel::Augment{.params = c.params, .clips = c.clips, .frames = frames, .y = y});
     values = y.to_doubles();
   }
   CHECK(guarded.guards_intact());

@@ -38,31 +38,36 @@ void run_the_rest(Backend& backend, DType dtype) {
   Tensor y = numbers(backend, dtype, shape, 2);
   Tensor m = Tensor::full(backend, dtype, shape, 0);
   Tensor v = Tensor::full(backend, dtype, shape, 0);
-  backend.fill(1, y);
-  backend.scale(2, x, y);
-  backend.axpy(0.5, x, y);
-  backend.add(x, y, y);
-  CHECK(backend.all_finite(y));
-  CHECK(backend.dot(x, x) > 0);
+  backend.run(kernel::Fill{.value = 1, .y = y});
+  backend.run(kernel::Scale{.alpha = 2, .x = x, .y = y});
+  mcn::axpy(backend, 0.5, x, y);
+  backend.run(kernel::Add{.a = x, .b = y, .y = y});
+  CHECK(mcn::all_finite(backend, y));
+  CHECK(mcn::dot(backend, x, x) > 0);
   const std::vector<double> decay{0.01};
   const std::vector<ConstView> gradients{x};
   const std::vector<View> parameters{y}, first{m}, second{v};
-  backend.sgd_step({}, decay, gradients, parameters, first);
-  backend.adamw_step({}, decay, gradients, parameters, first, second);
+  backend.run(
+      kernel::SgdStep{.weight_decay = decay, .gradients = gradients, .parameters = parameters, .buffers = first});
+  backend.run(kernel::AdamWStep{.weight_decay = decay,
+                                .gradients = gradients,
+                                .parameters = parameters,
+                                .first_moments = first,
+                                .second_moments = second});
   const std::vector<std::int64_t> picked{3, 0};
   const Tensor rows = Tensor::from(backend, std::span<const std::int64_t>(picked));
   Tensor z(backend, dtype, {2, 7});
-  backend.gather_rows(x, rows, z);
-  backend.update_rows(0.5, z, rows, y);
-  CHECK(backend.all_finite(y));
-  const Tensor frames(backend, DType::u8, {1, 2, 8, 8, 3});
+  backend.run(kernel::GatherRows{.bank = x, .rows = rows, .out = z});
+  backend.run(kernel::UpdateRows{.momentum = 0.5, .z = z, .rows = rows, .bank = y});
+  CHECK(mcn::all_finite(backend, y));
+  Tensor frames(backend, DType::u8, {1, 2, 8, 8, 3});
   const std::vector<std::uint8_t> pixels(static_cast<std::size_t>(frames.shape().numel()), 7);
   backend.copy_from_host(pixels.data(), frames);
-  const Tensor clips(backend, dtype, {1, 2, 8, 8, 3});
+  Tensor clips(backend, dtype, {1, 2, 8, 8, 3});
   AugmentParams params;
   params.size = params.resize_height = params.resize_width = 8;
-  backend.augment(params, std::vector<AugmentClip>(1), frames, clips);
-  CHECK(backend.all_finite(clips));
+  backend.run(kernel::Augment{.params = params, .clips = std::vector<AugmentClip>(1), .frames = frames, .y = clips});
+  CHECK(mcn::all_finite(backend, clips));
 }
 
 }  // namespace

@@ -43,10 +43,12 @@ class Planted final : public Operator {
 
   Tensors vjp(const Tensor& y_bar, Wanted wanted) override {
     if (!wanted[0] && !has(Mistake::unwanted_cotangent)) return Tensors(1);
-    if (has(Mistake::writes_into_argument)) y_bar.backend().fill(0, y_bar);
+    if (Tensor same = y_bar; has(Mistake::writes_into_argument))
+      same.backend().run(kernel::Fill{.value = 0, .y = same});
     const double along = has(Mistake::vjp_constant_statistic) ? 0 : 2 * product(y_bar, x_.value) / count_;
     Tensor bar = combination(m_, y_bar, along, x_.value);
-    if (has(Mistake::infinity_in_vjp)) bar.backend().fill(std::numeric_limits<double>::infinity(), bar.rows(0, 1));
+    if (has(Mistake::infinity_in_vjp))
+      bar.backend().run(kernel::Fill{.value = std::numeric_limits<double>::infinity(), .y = bar.rows(0, 1)});
     if (has(Mistake::wrong_shape)) bar = bar.reshaped({1, bar.numel()});
     return {bar};
   }
@@ -72,17 +74,17 @@ class Planted final : public Operator {
       add(m_, incoming, dot);
       add(2 * product(incoming, x_.value) / count_, x_.value, dot);
     }
-    if (has(Mistake::nan_in_vjp_dot)) dot.backend().fill(std::nan(""), dot.rows(2, 3));
+    if (has(Mistake::nan_in_vjp_dot)) dot.backend().run(kernel::Fill{.value = std::nan(""), .y = dot.rows(2, 3)});
     return {dot};
   }
 
  private:
   [[nodiscard]] bool has(Mistake m) const { return mistake_ == m; }
-  static double product(const Tensor& a, const Tensor& b) { return a.backend().dot(a, b); }
-  static void add(double factor, const Tensor& x, Tensor& sum) { sum.backend().axpy(factor, x, sum); }
+  static double product(const Tensor& a, const Tensor& b) { return mcn::dot(a.backend(), a, b); }
+  static void add(double factor, const Tensor& x, Tensor& sum) { mcn::axpy(sum.backend(), factor, x, sum); }
   static Tensor combination(double a, const Tensor& x, double b, const Tensor& y) {
     Tensor sum = Tensor::like(x);
-    sum.backend().scale(a, x, sum);
+    sum.backend().run(kernel::Scale{.alpha = a, .x = x, .y = sum});
     add(b, y, sum);
     return sum;
   }

@@ -55,7 +55,7 @@ SafetensorsFile whole_problem() {
 
 std::string refusal(const SafetensorsFile& file, const std::string& name = arch) {
   try {
-    take_problem(file, "P", name, open_device("ref"), DType::f32);
+    take_problem(file, "P", {.arch = name}, open_device("ref"), DType::f32);
   } catch (const DataError& error) {
     return error.what();
   }
@@ -155,7 +155,7 @@ TEST_CASE("a problem may be PyTorch's whole state dict: running statistics are i
 }
 
 TEST_CASE("an unknown arch is a usage error") {
-  CHECK_THROWS_AS(take_problem(small_problem(), "P", "vgg", open_device("ref"), DType::f32), UsageError);
+  CHECK_THROWS_AS(take_problem(small_problem(), "P", {.arch = "vgg"}, open_device("ref"), DType::f32), UsageError);
 }
 
 TEST_CASE("grad refuses bad files with 3 and writes nothing") {
@@ -208,7 +208,7 @@ TEST_CASE("grad writes losses and every gradient in PyTorch's layout, and proves
   config.inner_steps = 2;
   config.inner_lr = 0.001;
   Backend& cpu = open_device("cpu");
-  const Problem p = take_problem(file, problem, arch, cpu, DType::f32);
+  const Problem p = take_problem(file, problem, {.arch = arch}, cpu, DType::f32);
   const MetaGradient expected = meta_gradient(p.theta, p.support, p.query, config);
   CHECK(got.tensors.size() == p.theta.size() + 2);
   CHECK(got.tensors.at("loss.support").shape == Shape{2});

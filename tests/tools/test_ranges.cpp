@@ -6,7 +6,7 @@
 #include <set>
 #include <sstream>
 
-#include "engine/range.h"
+#include "kernels/range.h"
 #include "tests/catch.h"
 #include "tests/tools/run_command.h"
 
@@ -112,6 +112,12 @@ TEST_CASE("an NVTX profiler sees a training run's ranges nested as documented") 
         CHECK(count(fmt::format("{} > {} > {} > conv3d", iteration, step, sweep)) > 0);
       }
     CHECK(count(iteration + " > update") == 1);
+    // A kernel has a range of its name in that of its operator.
+    for (const char* path :
+         {"outer step > forward > conv3d > conv3d_fprop", "outer step > backward > conv3d > conv3d_dgrad",
+          "Hessian product 0 > tangent-backward > batch_norm > batch_norm_vjp_dot", "augment > augment",
+          "update > adamw_step"})
+      CHECK(count(fmt::format("{} > {}", iteration, path)) > 0);
   }
   CHECK(count("profiled steps") == 1);
   // Measured at iteration 0, and then every 20.

@@ -61,8 +61,8 @@ void list(Lister& add, const TrainConfig& config) {
   const auto& [model, objective, method, maml, inner_parameters, first_order_iterations, curvature, inner_rates, bank,
                optimizer, clip_grad, loader, iterations, running_momentum, dtype, cuda_graph] = config;
   const auto& [backbone, feature_size] = model;
-  const auto& [arch, width, classes] = backbone;
-  add("arch", arch)("width", width)("classes", classes)("feature_size", feature_size);
+  const auto& [arch, width, classes, precision] = backbone;
+  add("arch", arch)("width", width)("classes", classes)("backbone.precision", precision)("feature_size", feature_size);
   const auto& [temperature, lambda] = objective;
   add("temperature", temperature)("lambda", lambda)("method", method);
   const auto& [inner_steps, inner_lr, inner_factors, second_order, inner_tape, inner, outer, beta, names] = maml;

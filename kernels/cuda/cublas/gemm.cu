@@ -46,7 +46,7 @@ void check(cublasStatus_t status, const char* call) {
     fail<DeviceError>("cublas", "{} failed: {}", call, library().cublasGetStatusString(status));
 }
 
-cublasOperation_t operation(bool transpose) { return transpose ? CUBLAS_OP_T : CUBLAS_OP_N; }
+cublasOperation_t operation(Transpose transpose) { return transpose == Transpose::yes ? CUBLAS_OP_T : CUBLAS_OP_N; }
 
 }  // namespace
 
@@ -68,19 +68,21 @@ struct CublasGemm::Handle {
 CublasGemm::CublasGemm(cudaStream_t stream) : handle_(std::make_unique<Handle>(stream)) {}
 CublasGemm::~CublasGemm() = default;
 
-void CublasGemm::run(bool transpose_a, bool transpose_b, int m, int n, int k, const float* a, const float* b, float* c,
-                     bool accumulate) {
+void CublasGemm::run(Transpose transpose_a, Transpose transpose_b, int m, int n, int k, const float* a, const float* b,
+                     float* c, bool accumulate) {
   const float one = 1, beta = accumulate ? 1 : 0;
   check(library().cublasSgemm(handle_->handle, operation(transpose_b), operation(transpose_a), n, m, k, &one, b,
-                              transpose_b ? k : n, a, transpose_a ? m : k, &beta, c, n),
+                              transpose_b == Transpose::yes ? k : n, a, transpose_a == Transpose::yes ? m : k, &beta, c,
+                              n),
         "cublasSgemm");
 }
 
-void CublasGemm::run(bool transpose_a, bool transpose_b, int m, int n, int k, const double* a, const double* b,
-                     double* c, bool accumulate) {
+void CublasGemm::run(Transpose transpose_a, Transpose transpose_b, int m, int n, int k, const double* a,
+                     const double* b, double* c, bool accumulate) {
   const double one = 1, beta = accumulate ? 1 : 0;
   check(library().cublasDgemm(handle_->handle, operation(transpose_b), operation(transpose_a), n, m, k, &one, b,
-                              transpose_b ? k : n, a, transpose_a ? m : k, &beta, c, n),
+                              transpose_b == Transpose::yes ? k : n, a, transpose_a == Transpose::yes ? m : k, &beta, c,
+                              n),
         "cublasDgemm");
 }
 

@@ -6,6 +6,8 @@
 #include <memory>
 #include <string>
 
+#include "kernels/elementwise.h"
+
 namespace mcn::cuda {
 
 /// On one stream, in float32 or float64 throughout (no TF32), with a workspace of its own, so that results are the same
@@ -18,12 +20,12 @@ class CublasGemm {
   CublasGemm(const CublasGemm&) = delete;
   CublasGemm& operator=(const CublasGemm&) = delete;
 
-  /// c (+)= op(a) op(b), row-major in device memory; op(a): m x k, op(b): k x n, op the transpose where its flag is
-  /// set.
-  void run(bool transpose_a, bool transpose_b, int m, int n, int k, const float* a, const float* b, float* c,
+  /// c (+)= op(a) op(b), row-major in device memory; op(a): m x k, op(b): k x n, op the transpose where it is asked
+  /// for.
+  void run(Transpose transpose_a, Transpose transpose_b, int m, int n, int k, const float* a, const float* b, float* c,
            bool accumulate);
-  void run(bool transpose_a, bool transpose_b, int m, int n, int k, const double* a, const double* b, double* c,
-           bool accumulate);
+  void run(Transpose transpose_a, Transpose transpose_b, int m, int n, int k, const double* a, const double* b,
+           double* c, bool accumulate);
 
   /// DeviceError if there is no cuBLAS.
   [[nodiscard]] static std::string version();

@@ -1,5 +1,5 @@
 // Ranges of this thread, told to NVTX where the build has it.
-#include "engine/range.h"
+#include "kernels/range.h"
 
 #include <fmt/ranges.h>
 
