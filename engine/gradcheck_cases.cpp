@@ -57,6 +57,11 @@ GradcheckCase slice(std::string label, const Shape& x, std::int64_t begin, std::
   return {"slice_rows", std::move(label), {x}, [=](GradcheckDraw&) { return ops::slice_rows(begin, end); }};
 }
 
+GradcheckCase concat(std::string label, Inputs inputs) {
+  return {"concat_channels", std::move(label), std::move(inputs),
+          [](GradcheckDraw&) { return ops::concat_channels(); }};
+}
+
 GradcheckCase l2(std::string label, double eps) {
   return {"l2_normalize", std::move(label), {Shape{3, 4}}, [eps](GradcheckDraw&) { return ops::l2_normalize(eps); }};
 }
@@ -107,6 +112,11 @@ std::vector<GradcheckCase> make_cases() {
       slice("features", {5, 3}, 1, 4),
       slice("clips", {3, 2, 2, 1, 2}, 0, 1),
       slice("all rows", {2, 3}, 0, 2),
+      concat("four branches", {Shape{2, 2, 1, 2, 1}, Shape{2, 2, 1, 2, 4}, Shape{2, 2, 1, 2, 3}, Shape{2, 2, 1, 2, 2}}),
+      concat("whole vectors", {Shape{3, 8}, Shape{3, 4}}),
+      concat("pairs", {Shape{3, 2}, Shape{3, 6}, Shape{3, 4}}),
+      concat("one input", {Shape{3, 5}}),
+      concat("one axis", {Shape{1}, Shape{2}}),
 
       max_pool("1x3x3 stride 2", {2, 2, 5, 4, 3}, {{1, 3, 3}, {1, 2, 2}, {0, 1, 1}}),
       max_pool("2x2x2 overlapping", {1, 3, 3, 4, 2}, {{2, 2, 2}, {1, 1, 1}, {0, 0, 0}}),

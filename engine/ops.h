@@ -35,6 +35,8 @@ OperatorPtr relu();
 OperatorPtr add(double alpha = 1, double beta = 1);
 /// Rows [begin, end) of the first axis.
 OperatorPtr slice_rows(std::int64_t begin, std::int64_t end);
+/// x_1, ..., x_n (n from 1 to 32): equal shapes but for the last axis, the channels -> x_1's channels, then x_2's, ...
+OperatorPtr concat_channels();
 
 /// x: N D H W C. Padding at most half the kernel.
 OperatorPtr max_pool(const PoolParams& params);

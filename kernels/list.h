@@ -3,6 +3,7 @@
 
 #include "kernels/augment.h"
 #include "kernels/batch_norm.h"
+#include "kernels/channels.h"
 #include "kernels/conv.h"
 #include "kernels/elementwise.h"
 #include "kernels/feature.h"
@@ -22,6 +23,7 @@ using Kernels =
                kernel::Dot, kernel::AllFinite, kernel::Gemm, kernel::AddBias, kernel::SumRows,                 //
                kernel::MaxPool, kernel::MaxPoolGather, kernel::MaxPoolScatter,                                 //
                kernel::AvgPool, kernel::AvgPoolAdjoint,                                                        //
+               kernel::ConcatChannels, kernel::SplitChannels,                                                  //
                kernel::CrossEntropyForward, kernel::CrossEntropyVjp, kernel::CrossEntropyJvp,                  //
                kernel::CrossEntropyVjpDot,                                                                     //
                kernel::BceForward, kernel::BceVjp, kernel::BceJvp, kernel::BceVjpDot,                          //
