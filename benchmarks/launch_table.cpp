@@ -1,5 +1,6 @@
 // What the CUDA backend launches, as JSON: every kernel family over the layers of R(2+1)D-18 on 4 clips of 16 x 112 x
-// 112, of the demo's network and of odd shapes, in every precision. Nothing is executed (the dry mode of kernels/simt),
+// 112, of the demo's network and of odd shapes, in every precision; a kernel that has no such shapes, on those of its
+// operator in engine/gradcheck_cases.cpp. Nothing is executed (the dry mode of kernels/simt),
 // so it takes no GPU and little time. tools/kernel_report joins it with the compiled kernels.
 //   build/launch_table > launches.json
 #include <fmt/format.h>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "benchmarks/shapes.h"
+#include "engine/gradcheck.h"
 #include "kernels/cuda/cuda_backend.h"
 
 namespace mcn {
@@ -75,6 +77,10 @@ class Log {
     for (const Operand& operand : operands_) backend_.release(operand.view.data, operand.bytes);
     operands_.clear();
   }
+
+  [[nodiscard]] Backend& backend() { return backend_; }
+  /// Names of the kernels that have been run.
+  [[nodiscard]] const std::set<std::string_view>& kernels() const { return run_; }
 
   /// All calls. UsageError if a kernel of the list has not been run.
   [[nodiscard]] const Json& calls() const {
@@ -341,11 +347,49 @@ void log_augment(Log& log) {
   }
 }
 
+// In front of the log: notes what the rules of an operator run, but for kernels that have cases of their own.
+class OperatorCalls final : public ComputesKernels<OperatorCalls> {
+ public:
+  OperatorCalls(Log& log, const std::set<std::string_view>& known)
+      : ComputesKernels(log.backend().name()), log_(log), known_(known) {}
+
+  void copy_from_host(const void* host, View y) override { log_.backend().copy_from_host(host, y); }
+  void copy_to_host(ConstView x, void* host) override { log_.backend().copy_to_host(x, host); }
+  void copy(ConstView x, View y) override { log_.backend().copy(x, y); }
+
+  template <typename K>
+  ResultOf<K> compute(const K& k) {
+    if constexpr (std::is_void_v<ResultOf<K>>)
+      if (!known_.contains(K::name)) return log_.run(k, {label, "", 0, {}});
+    return log_.backend().run(k);
+  }
+
+  std::string label;
+
+ protected:
+  void* allocate_impl(std::size_t bytes) override { return log_.backend().allocate(bytes); }
+  void release_impl(void* p, std::size_t bytes) noexcept override { log_.backend().release(p, bytes); }
+
+ private:
+  Log& log_;
+  const std::set<std::string_view>& known_;
+};
+
+void log_operators(Log& log, const std::set<std::string_view>& known, DType dtype) {
+  OperatorCalls calls(log, known);
+  for (const GradcheckCase& c : gradcheck_cases()) {
+    if (c.before_relu) continue;  // it is drawn by its values, and nothing has any here
+    calls.label = c.name();
+    run_rules(c, calls, dtype, 0);
+  }
+}
+
 Json all_calls() {
   simt::set_dry(true);
   Log log;
   const std::vector<shapes::ConvCase> convs = shapes::r2plus1d_18_convs(4, 16, 112);
   const Shape activation = convs[1].y();
+  std::optional<std::set<std::string_view>> known;
   struct Number {
     Precision precision;
     DType dtype;
@@ -368,6 +412,8 @@ Json all_calls() {
     log_features(log);
     log_augment(log);
     log_optimizers(log, convs);
+    if (!known) known = log.kernels();
+    log_operators(log, *known, dtype);
   }
   return log.calls();
 }
