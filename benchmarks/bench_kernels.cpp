@@ -218,7 +218,7 @@ void add_all() {
   for (const ConvCase& c : shapes::r2plus1d_18_convs(4, 16, 112)) add_conv("r2plus1d_18", c);
   for (const ConvCase& c : shapes::small_convs()) add_conv("small", c);
   for (const NormCase& c : shapes::r2plus1d_18_norms(4, 16, 112)) add_norm("r2plus1d_18", c);
-  for (const NormCase& c : shapes::norms_of(shapes::small_convs())) add_norm("small", c);
+  for (const NormCase& c : shapes::small_norms()) add_norm("small", c);
 }
 
 }  // namespace

@@ -53,7 +53,7 @@ std::vector<Row> rows() {
   std::vector<Row> out;
   const std::vector<shapes::ConvCase> convs = shapes::r2plus1d_18_convs(4, 16, 112);
   for (const shapes::ConvCase& c : convs) out.push_back(conv_row(c));
-  for (const shapes::NormCase& c : shapes::norms_of(convs)) out.push_back(norm_row(c));
+  for (const shapes::NormCase& c : shapes::r2plus1d_18_norms(4, 16, 112)) out.push_back(norm_row(c));
 
   const Shape activation = convs[1].y();
   const Shape small{2, 2, 4, 4, 8};

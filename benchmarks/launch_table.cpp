@@ -401,7 +401,7 @@ Json all_calls() {
     for (const shapes::ConvCase& c : shapes::small_convs()) log_conv(log, "small", c);
     for (const shapes::ConvCase& c : shapes::odd_convs()) log_conv(log, "odd", c);
     if (precision != Precision::fp32) continue;  // the rest does not depend on it
-    for (const shapes::NormCase& c : shapes::norms_of(convs)) log_norm(log, "r2plus1d_18", c);
+    for (const shapes::NormCase& c : shapes::r2plus1d_18_norms(4, 16, 112)) log_norm(log, "r2plus1d_18", c);
     for (const shapes::GemmCase& c : shapes::gemms()) log_gemm(log, c);
     log_elementwise(log, activation);
     log_pools(log, activation);

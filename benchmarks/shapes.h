@@ -1,8 +1,8 @@
-// The layer shapes of R(2+1)D-18, for benchmarks at their real size and for tests scaled down: one table for both.
+// The layer shapes of R(2+1)D-18, for benchmarks at their real size and for tests scaled down: they come from the model
+// itself (models/walk.h). Nothing of the models is included, for nvcc's sake.
 #pragma once
 
-#include <algorithm>
-#include <cmath>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -33,7 +33,7 @@ struct ConvCase {
   }
 };
 
-/// A batch normalisation of rows x channels with ReLU, and with a residual where it ends a block.
+/// A batch normalization of rows x channels; count is how often it occurs in the network.
 struct NormCase {
   std::string name;
   std::int64_t rows, channels;
@@ -55,66 +55,14 @@ struct GemmCase {
   }
 };
 
-/// Every distinct convolution of R(2+1)D with `blocks` blocks a stage; midplanes as in torchvision.
-/// width multiplies the channels of every stage and of the stem, as the models' own option does.
-inline std::vector<ConvCase> r2plus1d_convs(std::int64_t batch, std::int64_t frames, std::int64_t size, double width,
-                                            int blocks) {
-  const auto scaled = [width](std::int64_t channels) {
-    return std::max<std::int64_t>(1, std::llround(static_cast<double>(channels) * width));
-  };
-  std::vector<ConvCase> cases;
-  const auto add = [&](const std::string& name, const Shape& x, std::int64_t out, std::array<std::int64_t, 3> kernel,
-                       std::array<std::int64_t, 3> stride, std::array<std::int64_t, 3> padding, int count) {
-    cases.push_back({name, x, {out, kernel[0], kernel[1], kernel[2], x.c()}, {stride, padding}, count});
-    return cases.back().y();
-  };
-  const auto spatial = [&](const std::string& name, const Shape& x, std::int64_t out, std::int64_t stride, int count) {
-    return add(name + ".spatial", x, out, {1, 3, 3}, {1, stride, stride}, {0, 1, 1}, count);
-  };
-  const auto temporal = [&](const std::string& name, const Shape& x, std::int64_t out, std::int64_t stride, int count) {
-    return add(name + ".temporal", x, out, {3, 1, 1}, {stride, 1, 1}, {1, 0, 0}, count);
-  };
-  Shape x = add("stem.spatial", {batch, frames, size, size, 3}, scaled(45), {1, 7, 7}, {1, 2, 2}, {0, 3, 3}, 1);
-  x = temporal("stem", x, scaled(64), 1, 1);
-  const std::int64_t base = x.c();
-  const std::int64_t base_mid = base * base * 27 / (base * 9 + 3 * base);
-  x = temporal("layer1", spatial("layer1", x, base_mid, 1, 2 * blocks), base, 1, 2 * blocks);
-  for (int stage = 2; stage <= 4; ++stage) {
-    const std::int64_t in = x.c();
-    const std::int64_t out = scaled(std::int64_t{64} << (stage - 1));
-    const std::int64_t first_mid = in * out * 27 / (in * 9 + 3 * out);
-    const std::int64_t mid = out * out * 27 / (out * 9 + 3 * out);
-    const std::string name = "layer" + std::to_string(stage);
-    add(name + ".downsample", x, out, {1, 1, 1}, {2, 2, 2}, {0, 0, 0}, 1);
-    x = temporal(name + ".0.conv1", spatial(name + ".0.conv1", x, first_mid, 2, 1), out, 2, 1);
-    x = temporal(name + ".0.conv2", spatial(name + ".0.conv2", x, first_mid, 1, 1), out, 1, 1);
-    if (blocks > 1) x = temporal(name + ".1", spatial(name + ".1", x, mid, 1, 2), out, 1, 2);
-  }
-  return cases;
-}
+/// Every distinct convolution of r2plus1d_18 on clips of batch x frames x size x size, under the name of the first
+/// layer that has it, and every distinct normalization.
+std::vector<ConvCase> r2plus1d_18_convs(std::int64_t batch, std::int64_t frames, std::int64_t size);
+std::vector<NormCase> r2plus1d_18_norms(std::int64_t batch, std::int64_t frames, std::int64_t size);
 
-/// r2plus1d_18 on clips of batch x frames x size x size.
-inline std::vector<ConvCase> r2plus1d_18_convs(std::int64_t batch, std::int64_t frames, std::int64_t size) {
-  return r2plus1d_convs(batch, frames, size, 1.0, 2);
-}
-
-/// The demo's network: r2plus1d_10 of a quarter of the width on 48 clips of 8 x 48 x 48.
-inline std::vector<ConvCase> small_convs() { return r2plus1d_convs(48, 8, 48, 0.25, 1); }
-
-/// The normalisations that follow a network's convolutions.
-inline std::vector<NormCase> norms_of(const std::vector<ConvCase>& convs) {
-  std::vector<NormCase> cases;
-  for (const ConvCase& conv : convs) {
-    const bool downsample = conv.name.ends_with("downsample");
-    const bool ends_block =
-        conv.name.ends_with("temporal") && !conv.name.starts_with("stem") && !conv.name.ends_with("conv1.temporal");
-    cases.push_back({conv.name, conv.y().rows(), conv.y().c(), !downsample, ends_block, conv.count});
-  }
-  return cases;
-}
-inline std::vector<NormCase> r2plus1d_18_norms(std::int64_t batch, std::int64_t frames, std::int64_t size) {
-  return norms_of(r2plus1d_18_convs(batch, frames, size));
-}
+/// Those of the demo's network: r2plus1d_10 of a quarter of the width on 48 clips of 8 x 48 x 48.
+std::vector<ConvCase> small_convs();
+std::vector<NormCase> small_norms();
 
 /// The products of the heads at their real widths, and large ones that are all arithmetic.
 inline std::vector<GemmCase> gemms() {

@@ -80,7 +80,7 @@ nlohmann::json ModelDescription::to_json() const {
 ModelDescription ModelDescription::from_json(const nlohmann::json& json, const std::string& path) {
   ModelDescription d;
   const nlohmann::json& arch = checked_value(json, "arch", path);
-  const std::vector<std::string> known = video_resnet_archs();
+  const std::vector<std::string> known = backbone_archs();
   if (!arch.is_string() || std::ranges::find(known, arch.get<std::string>()) == known.end())
     refuse(path, "arch", fmt::format("one of {}", fmt::join(known, ", ")), arch);
   d.model.backbone.arch = arch.get<std::string>();

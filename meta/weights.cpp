@@ -20,7 +20,38 @@ namespace mcn {
 namespace {
 
 constexpr const char* prefix_of_errors = "weights";
-constexpr std::string_view landmark = "stem.0.weight";  // the first convolution of every architecture
+
+// What an architecture's files are known by.
+struct Landmarks {
+  std::string arch, first;              // its first parameter, a convolution's weight
+  std::int64_t channels;                // of that convolution at width 1
+  std::vector<std::string> classifier;  // its parameters
+};
+
+const std::vector<Landmarks>& landmarks() {
+  static const std::vector<Landmarks> all = [] {
+    std::vector<Landmarks> list;
+    for (const std::string& arch : backbone_archs()) {
+      const auto model = make_backbone({.arch = arch, .classes = 1});
+      const ParameterSpecs& specs = model->parameters();
+      const Linear& classifier = *model->classifier();
+      list.push_back({arch,
+                      specs.front().name,
+                      specs.front().shape.o(),
+                      {specs[classifier.weight].name, specs[classifier.bias].name}});
+    }
+    return list;
+  }();
+  return all;
+}
+
+std::string names_of_first_parameters() {
+  std::vector<std::string> names;
+  for (const Landmarks& of : landmarks())
+    if (std::string name = '"' + of.first + '"'; std::ranges::find(names, name) == names.end())
+      names.push_back(std::move(name));
+  return fmt::format("{}", fmt::join(names, " or "));
+}
 
 // A pickle outside of a zip archive begins with its protocol and its magic number, an integer of ten bytes.
 bool is_bare_pickle(const std::string& path) {
@@ -48,17 +79,20 @@ std::string list(const std::vector<std::string>& names) {
 }
 
 std::vector<std::string> prefixes_in(const SafetensorsMap& tensors) {
-  std::vector<std::string> found;
+  std::set<std::string> found;
   for (const auto& [name, entry] : tensors)
-    if (name.ends_with(landmark)) {
-      std::string before = name.substr(0, name.size() - landmark.size());
-      if (before.empty() || before.ends_with('.')) found.push_back(std::move(before));
-    }
-  return found;
+    for (const Landmarks& of : landmarks())
+      if (name.ends_with(of.first)) {
+        std::string before = name.substr(0, name.size() - of.first.size());
+        if (before.empty() || before.ends_with('.')) found.insert(std::move(before));
+      }
+  return {found.begin(), found.end()};
 }
 
 bool is_bookkeeping(std::string_view name) {
-  return name == "fc.weight" || name == "fc.bias" || name.ends_with(".num_batches_tracked");
+  return name.ends_with(".num_batches_tracked") || std::ranges::any_of(landmarks(), [&](const Landmarks& of) {
+           return std::ranges::find(of.classifier, name) != of.classifier.end();
+         });
 }
 
 bool is_head(std::string_view name) {
@@ -66,12 +100,13 @@ bool is_head(std::string_view name) {
                              [&](const char* head) { return name.starts_with(head); });
 }
 
-bool fits(const SafetensorsMap& tensors, const VideoResNetConfig& config) {
-  const SafetensorsEntry& stem = tensors.at(std::string(landmark));
-  const double most = 64 * config.width;  // channels of the first convolution, whatever the architecture
-  if (stem.shape.rank() != 5 || static_cast<double>(stem.shape[0]) > most + 1) return false;
-  const VideoResNet model(config);
-  return std::ranges::all_of(model.parameters(), [&](const ParameterSpec& spec) {
+bool fits(const SafetensorsMap& tensors, const Landmarks& of, double width) {
+  const auto first = tensors.find(of.first);
+  if (first == tensors.end() || first->second.shape.rank() != 5 ||
+      first->second.shape[0] != scaled_channels(of.channels, width))
+    return false;
+  const auto model = make_backbone({.arch = of.arch, .width = width});
+  return std::ranges::all_of(model->parameters(), [&](const ParameterSpec& spec) {
     const auto found = tensors.find(spec.name);
     return found != tensors.end() && found->second.shape == channels_first_shape(spec.shape);
   });
@@ -110,9 +145,8 @@ Weights read_weights(const std::string& path, const std::string& prefix) {
   const std::vector<std::string> found =
       file.metadata.contains("model") ? std::vector<std::string>{"model."} : prefixes_in(file.tensors);
   if (found.empty())
-    fail<DataError>(prefix_of_errors,
-                    "{}: no tensor \"{}\" among its {}: not the weights of a video network that is known", path,
-                    landmark, file.tensors.size());
+    fail<DataError>(prefix_of_errors, "{}: no tensor {} among its {}: not the weights of a video network that is known",
+                    path, names_of_first_parameters(), file.tensors.size());
   std::string chosen = found.front();
   if (!prefix.empty()) {
     if (!std::ranges::count(found, prefix))
@@ -128,19 +162,21 @@ Weights read_weights(const std::string& path, const std::string& prefix) {
   return weights;
 }
 
-VideoResNetConfig infer_backbone(const Weights& weights) {
+BackboneConfig infer_backbone(const Weights& weights) {
   if (weights.description) return weights.description->model.backbone;
-  const SafetensorsEntry& stem = weights.tensors.at(std::string(landmark));
-  const Shape shape = stem.shape;
   // Widths of up to three digits are tried, the coarse ones first.
   for (const int digits : {1, 4, 20, 100, 1000})
     for (int i = 1; i <= 16 * digits; ++i)
-      for (const std::string& arch : video_resnet_archs()) {
-        VideoResNetConfig config{arch, static_cast<double>(i) / digits, 0};
-        if (fits(weights.tensors, config)) return config;
+      for (const Landmarks& of : landmarks()) {
+        const double width = static_cast<double>(i) / digits;
+        if (fits(weights.tensors, of, width)) return {.arch = of.arch, .width = width};
       }
-  fail<DataError>(prefix_of_errors, "{}: its shapes fit none of {} at any width; {} is {}", weights.path,
-                  fmt::join(video_resnet_archs(), ", "), landmark, shape.str());
+  std::string shapes;
+  for (const auto& [name, entry] : weights.tensors)
+    if (std::ranges::find(landmarks(), name, &Landmarks::first) != landmarks().end())
+      shapes += fmt::format("; {} is {}", name, entry.shape.str());
+  fail<DataError>(prefix_of_errors, "{}: its shapes fit none of {} at any width{}", weights.path,
+                  fmt::join(backbone_archs(), ", "), shapes);
 }
 
 WeightsReport load_weights(const Weights& weights, const McnModel& model, ModelState& state, bool strict) {

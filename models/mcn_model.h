@@ -2,12 +2,12 @@
 // combination module with its own fc for the meta branch. theta = (backbone, fc_feat, fcm, fc_meta).
 #pragma once
 
-#include "models/video_resnet.h"
+#include "models/backbone.h"
 
 namespace mcn {
 
 struct McnModelConfig {
-  VideoResNetConfig backbone;
+  BackboneConfig backbone;
   std::int64_t feature_size = 128;  ///< of z, from 2 on
 
   static constexpr std::int64_t most_features = 65536;  ///< fcm has twice the square of feature_size
@@ -15,10 +15,10 @@ struct McnModelConfig {
 
 class McnModel {
  public:
-  /// UsageError for another feature size.
+  /// UsageError for another feature size, and as make_backbone() has it. Copies share the backbone.
   explicit McnModel(const McnModelConfig& config);
 
-  [[nodiscard]] const VideoResNet& backbone() const { return backbone_; }
+  [[nodiscard]] const Backbone& backbone() const { return *backbone_; }
   /// The backbone's parameters first, then the heads'.
   [[nodiscard]] const ParameterSpecs& parameters() const { return specs_; }
   [[nodiscard]] std::int64_t feature_size() const { return feature_size_; }
@@ -30,10 +30,10 @@ class McnModel {
   Var meta_logits(Tape& tape, std::span<const Var> theta, const Var& a, const Var& b) const;
 
  private:
-  VideoResNet backbone_;
+  std::shared_ptr<const Backbone> backbone_;
   ParameterSpecs specs_;
   std::int64_t feature_size_;
-  std::size_t fc_feat_ = 0, fcm_ = 0, fc_meta_ = 0;  // index of each weight; its bias follows
+  Linear fc_feat_{}, fcm_{}, fc_meta_{};
 };
 
 }  // namespace mcn

@@ -11,6 +11,7 @@
 #include "kernels/parallel.h"
 #include "meta/optimizer.h"
 #include "meta/trainer.h"
+#include "models/walk.h"
 #include "tools/choice.h"
 #include "tools/command.h"
 #include "tools/device_options.h"
@@ -22,7 +23,8 @@ namespace mcn {
 namespace {
 
 struct BenchOptions {
-  DeviceOptions device{.threads = 2};  // as in the tables of benchmarks/results
+  DeviceOptions device{.threads = 2};  // as the peers
+  std::string arch = "r2plus1d_18";
   std::int64_t batch = 4, frames = 16, size = 112;
   int runs = 4;
   std::int64_t way = 5, shot = 1;
@@ -55,8 +57,8 @@ void verify(const Tensors& gradient, const ParameterSpecs& specs) {
       fail<NonFiniteError>("bench", "the gradient of {} is missing, zero or not finite", specs[i].name);
 }
 
-// One warm-up, then `runs` timed ones. multiplications: of one piece of work.
-int measure(const BenchOptions& o, Backend& backend, double multiplications, nlohmann::ordered_json result,
+// One warm-up, then `runs` timed ones. macs: multiply-accumulates of one piece of work.
+int measure(const BenchOptions& o, Backend& backend, double macs, nlohmann::ordered_json result,
             const std::function<double()>& work) {
   work();
   std::vector<double> seconds;
@@ -73,7 +75,7 @@ int measure(const BenchOptions& o, Backend& backend, double multiplications, nlo
   getrusage(RUSAGE_SELF, &use);
   result["seconds_min"] = seconds.front();
   result["seconds_median"] = seconds.size() % 2 == 1 ? seconds[middle] : (seconds[middle - 1] + seconds[middle]) / 2;
-  result["gflops"] = 2e-9 * multiplications / seconds.front();
+  result["gflops"] = 2e-9 * macs / seconds.front();
   result["peak_rss_gib"] = static_cast<double>(use.ru_maxrss) / (1 << 20);
   result["peak_tensors_gib"] = static_cast<double>(backend.memory().peak) / (1 << 30);
   result["device"] = backend.name();
@@ -86,7 +88,7 @@ int measure(const BenchOptions& o, Backend& backend, double multiplications, nlo
 
 int bench_step(const BenchOptions& o) {
   Backend& backend = open(o.device, DType::f32);
-  const auto model = std::make_shared<const VideoResNet>(VideoResNetConfig{"r2plus1d_18", 1, 128, o.device.precision});
+  const auto model = make_backbone({.arch = o.arch, .classes = 128, .precision = o.device.precision});
   Tensors theta = initialise(model->parameters(), backend, DType::f32, 0);
   std::vector<std::int64_t> labels;
   Philox random(0, 7);
@@ -99,8 +101,9 @@ int bench_step(const BenchOptions& o) {
   sgd.weight_decay = 1e-4;
   Optimizer optimizer(sgd, model->parameters());
   verify(gradient_tape(theta, loss, After::release).gradient, model->parameters());
-  return measure(o, backend, gradient_passes * model->multiplications(clips.shape()),
-                 {{"bench", "step"}, {"batch", o.batch}, {"frames", o.frames}, {"size", o.size}}, [&] {
+  return measure(o, backend, gradient_passes * multiply_accumulates(*model, clips.shape()),
+                 {{"bench", "step"}, {"arch", o.arch}, {"batch", o.batch}, {"frames", o.frames}, {"size", o.size}},
+                 [&] {
                    const GradientTape step = gradient_tape(theta, loss, After::release);
                    optimizer.step(theta, step.gradient, 0.01);
                    return step.loss.item();
@@ -146,8 +149,7 @@ int bench_train(const TrainBenchOptions& o) {
 
 int bench_meta(const BenchOptions& o) {
   Backend& backend = open(o.device, DType::f32);
-  const auto model =
-      std::make_shared<const VideoResNet>(VideoResNetConfig{"r2plus1d_18", 1, o.way, o.device.precision});
+  const auto model = make_backbone({.arch = o.arch, .classes = o.way, .precision = o.device.precision});
   const Tensors theta = initialise(model->parameters(), backend, DType::f32, 0);
   std::vector<std::int64_t> labels;
   for (std::int64_t i = 0; i < o.way * o.shot; ++i) labels.push_back(i / o.shot);
@@ -165,8 +167,9 @@ int bench_meta(const BenchOptions& o) {
   const int second_order =
       o.order == 2 ? hessian_passes + (o.inner_tape == InnerTape::recompute ? gradient_passes : 0) : 0;
   const double passes = gradient_passes + o.steps * (gradient_passes + second_order);
-  return measure(o, backend, passes * model->multiplications({o.way * o.shot, o.frames, o.size, o.size, 3}),
+  return measure(o, backend, passes * multiply_accumulates(*model, {o.way * o.shot, o.frames, o.size, o.size, 3}),
                  {{"bench", "meta"},
+                  {"arch", o.arch},
                   {"way", o.way},
                   {"shot", o.shot},
                   {"frames", o.frames},
@@ -178,6 +181,7 @@ int bench_meta(const BenchOptions& o) {
 }
 
 void add_common(CLI::App& command, BenchOptions& o) {
+  add_arch_option(command, "--arch", o.arch);
   command.add_option("--frames", o.frames, "frames of a clip")->check(positive_number());
   command.add_option("--size", o.size, "height and width of a clip in pixels")->check(positive_number());
   command.add_option("--runs", o.runs, "timed runs, after one warm-up")->check(positive_number());
@@ -189,7 +193,7 @@ void add_common(CLI::App& command, BenchOptions& o) {
 
 void add_bench(CLI::App& app) {
   CLI::App* bench = app.add_subcommand(
-      "bench", "seconds (s) and peak memory (GiB) of whole steps of R(2+1)D-18 in float32; last line: a JSON object");
+      "bench", "seconds (s) and peak memory (GiB) of whole steps in float32; last line: a JSON object");
   bench->require_subcommand(1);
 #ifdef MCN_HAS_DATA
   add_bench_decode(*bench);
@@ -215,8 +219,7 @@ void add_bench(CLI::App& app) {
         "train",
         "MCN on videos of random patches, as many as two batches: first_loss and last_loss are means of the first and\n"
         "the last tenth, theta is a fingerprint of the parameters; the seconds leave out the making of frames");
-    train->add_option("--arch", c.model.backbone.arch, "r2plus1d_18, r2plus1d_10 or r3d_18")
-        ->check(CLI::IsMember(video_resnet_archs()));
+    add_arch_option(*train, "--arch", c.model.backbone.arch);
     train->add_option("--width", c.model.backbone.width, "channels relative to the architecture's");
     train->add_option("--iterations", c.iterations, "number of iterations")->check(positive_number());
     train->add_option("--batch", c.loader.batch, "videos, half of them in S")->check(CLI::Range(4, 4096));

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "meta/maml.h"
+#include "models/backbone.h"
 
 namespace mcn {
 
@@ -22,6 +23,14 @@ CLI::Option* add_choice(CLI::App& command, const std::string& name, Enum& value,
       ->check(CLI::IsMember(names))
       ->default_str(initial)
       ->run_callback_for_default();
+}
+
+/// An architecture of a backbone, under these names of an option.
+inline void add_arch_option(CLI::App& command, const std::string& names, std::string& value) {
+  const std::vector<std::string> archs = backbone_archs();
+  std::string list = archs.front();
+  for (std::size_t i = 1; i < archs.size(); ++i) list += (i + 1 < archs.size() ? ", " : " or ") + archs[i];
+  command.add_option(names, value, "backbone: " + list)->check(CLI::IsMember(archs));
 }
 
 /// --inner-tape.

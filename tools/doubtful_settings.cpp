@@ -26,7 +26,7 @@ std::vector<std::string> doubtful_settings(const CLI::App& command, const TrainO
   doubt(c.optimizer.kind == OptimizerKind::adamw && c.optimizer.beta2 == 1,
         "--beta2 1 never learns the gradients' size");
   doubt(c.model.backbone.width < 0.05, fmt::format("--width {} leaves {} features of a clip", c.model.backbone.width,
-                                                   VideoResNet(c.model.backbone).features()));
+                                                   make_backbone(c.model.backbone)->features()));
   std::string unused;
   if (!bilevel)
     for (const char* name :

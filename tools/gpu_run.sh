@@ -290,8 +290,8 @@ stage_a() {
 
 stage_b() {
   local layer
-  for layer in layer1.spatial layer1.temporal layer2.1.spatial stem.temporal stem.spatial layer2.0.conv1.spatial \
-    layer2.1.temporal layer2.0.conv1.temporal layer3.1.spatial layer3.1.temporal layer4.1.spatial layer4.1.temporal; do
+  for layer in layer1.0.conv1.0.0 layer1.0.conv1.0.3 layer2.1.conv1.0.0 stem.3 stem.0 layer2.0.conv1.0.0 layer2.1.conv1.0.3 \
+    layer2.0.conv1.0.3 layer3.1.conv1.0.0 layer3.1.conv1.0.3 layer4.1.conv1.0.0 layer4.1.conv1.0.3; do
     task b "$layer" 90 bench --batch 32 --runs 10 --filter "/r2plus1d_18/$layer/"
   done
   task b info_nce 60 bench --batch 32 --runs 10 --filter info_nce
@@ -318,11 +318,11 @@ stage_c() {
 stage_d() {
   local map
   for map in fprop dgrad wgrad; do
-    task d "ncu-$map-spatial" 60 counters "conv3d_$map/r2plus1d_18/layer1.spatial/bf16" conv
+    task d "ncu-$map-spatial" 60 counters "conv3d_$map/r2plus1d_18/layer1.0.conv1.0.0/bf16" conv
   done
-  task d ncu-fprop-temporal 60 counters "conv3d_fprop/r2plus1d_18/layer1.temporal/bf16" conv
-  task d ncu-norm-forward 60 counters "batch_norm_forward/r2plus1d_18/layer1.spatial" batch_norm
-  task d ncu-norm-vjp 60 counters "batch_norm_vjp/r2plus1d_18/layer1.spatial" batch_norm
+  task d ncu-fprop-temporal 60 counters "conv3d_fprop/r2plus1d_18/layer1.0.conv1.0.3/bf16" conv
+  task d ncu-norm-forward 60 counters "batch_norm_forward/r2plus1d_18/layer1.0.conv1.0.1" batch_norm
+  task d ncu-norm-vjp 60 counters "batch_norm_vjp/r2plus1d_18/layer1.0.conv1.0.1" batch_norm
   task d same-bits-bf16 60 same_bits bf16
   task d same-bits-fp32 60 same_bits fp32
   task d training 90 short_training

@@ -11,7 +11,7 @@ namespace mcn {
 namespace {
 
 struct GradOptions {
-  std::string model = "r2plus1d_18", problem, out;
+  std::string arch = "r2plus1d_18", problem, out;
   DeviceOptions device;
   DType dtype = DType::f32;
   MamlConfig maml;
@@ -21,7 +21,7 @@ struct GradOptions {
 int grad(const GradOptions& o) {
   const DType dtype = o.dtype;
   Backend& backend = open(o.device, dtype);
-  const VideoResNetConfig model{.arch = o.model, .precision = o.device.precision};
+  const BackboneConfig model{.arch = o.arch, .precision = o.device.precision};
   const Problem problem = take_problem(read_safetensors(o.problem), o.problem, model, backend, dtype);
   const ParameterSpecs& specs = problem.model->parameters();
   expect_writable("grad", o.out);
@@ -59,8 +59,7 @@ int grad(const GradOptions& o) {
 void add_grad(CLI::App& app) {
   CLI::App* command = app.add_subcommand("grad", "gradient or meta-gradient of a problem in a safetensors file");
   auto o = std::make_shared<GradOptions>();
-  command->add_option("--model", o->model, "r2plus1d_18, r2plus1d_10 or r3d_18")
-      ->check(CLI::IsMember(video_resnet_archs()));
+  add_arch_option(*command, "--arch,--model", o->arch);
   command
       ->add_option("--problem", o->problem,
                    "model.NAME under torchvision's names (running statistics are ignored); support.x, query.x (N, 3, "

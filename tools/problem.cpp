@@ -12,7 +12,7 @@ namespace {
 constexpr const char* sets[] = {"support", "query"};
 
 // What a PyTorch model's state_dict() has beside parameters. The loss takes batch statistics.
-bool is_running_statistic(const std::string& name, const VideoResNet& model) {
+bool is_running_statistic(const std::string& name, const Backbone& model) {
   return std::ranges::any_of(model.norms(), [&name](const std::string& norm) {
     return name == "model." + norm + ".running_mean" || name == "model." + norm + ".running_var" ||
            name == "model." + norm + ".num_batches_tracked";
@@ -37,7 +37,7 @@ class Reader {
   }
 
   // PyTorch mixes no dtypes either: a problem that does was put together wrongly.
-  void expect_one_float_dtype(const VideoResNet& model) const {
+  void expect_one_float_dtype(const Backbone& model) const {
     const std::string* first = nullptr;
     for (const auto& [name, entry] : file_.tensors) {
       if (name == "support.y" || name == "query.y" || is_running_statistic(name, model)) continue;
@@ -50,7 +50,7 @@ class Reader {
     }
   }
 
-  void expect_nothing_else(const VideoResNet& model, const std::string& arch) const {
+  void expect_nothing_else(const Backbone& model, const std::string& arch) const {
     const ParameterSpecs& specs = model.parameters();
     for (const auto& [name, entry] : file_.tensors) {
       if (is_running_statistic(name, model)) continue;
@@ -98,28 +98,32 @@ class Reader {
 
 }  // namespace
 
-LossFunction classification(std::shared_ptr<const VideoResNet> model, Tensor clips, Tensor labels) {
+LossFunction classification(std::shared_ptr<const Backbone> model, Tensor clips, Tensor labels) {
   return [model = std::move(model), clips = std::move(clips), labels = std::move(labels)](Tape& tape,
                                                                                           std::span<const Var> theta) {
     return tape.apply(ops::cross_entropy(labels), {model->logits(tape, theta, tape.constant(clips))});
   };
 }
 
-Problem take_problem(const SafetensorsFile& file, const std::string& path, VideoResNetConfig config, Backend& backend,
+Problem take_problem(const SafetensorsFile& file, const std::string& path, BackboneConfig config, Backend& backend,
                      DType dtype) {
   const Reader reader(file, path, backend, dtype);
-  const Shape& fc = reader.at("model.fc.weight").shape;
-  if (fc.rank() != 2 || fc[0] < 1)
-    reader.refuse("\"model.fc.weight\" has shape {}, expected (classes, features)", fc.str());
+  config.classes = 1;
+  const auto any = make_backbone(config);
+  const ParameterSpec& classifier = any->parameters()[any->classifier()->weight];
+  const Shape& weight = reader.at("model." + classifier.name).shape;
+  if (weight.rank() != classifier.shape.rank() || weight[0] < 1)
+    reader.refuse("\"model.{}\" has shape {}, expected (classes, features{})", classifier.name, weight.str(),
+                  classifier.shape.rank() == 5 ? ", 1, 1, 1" : "");
   Problem problem;
-  config.classes = fc[0];
-  problem.model = std::make_shared<const VideoResNet>(config);
+  config.classes = weight[0];
+  problem.model = make_backbone(config);
   reader.expect_one_float_dtype(*problem.model);
   reader.expect_nothing_else(*problem.model, config.arch);
   // The sets first: they are small, and wrong more often.
   const auto loss_on = [&](const std::string& set) {
     Tensor clips = reader.clips(set + ".x");
-    Tensor labels = reader.labels(set + ".y", clips.shape().n(), fc[0]);
+    Tensor labels = reader.labels(set + ".y", clips.shape().n(), config.classes);
     return classification(problem.model, std::move(clips), std::move(labels));
   };
   problem.support = loss_on("support");

@@ -24,9 +24,8 @@ void begin_group(CLI::App& command, const std::string& title) { command.option_d
 
 void add_model(CLI::App& command, TrainConfig& c) {
   begin_group(command, "Model");
-  command.add_option("--arch", c.model.backbone.arch, "backbone: r2plus1d_18, r2plus1d_10 or r3d_18")
-      ->check(CLI::IsMember(video_resnet_archs()));
-  command.add_option("--width", c.model.backbone.width, "factor of the channels of every stage")
+  add_arch_option(command, "--arch", c.model.backbone.arch);
+  command.add_option("--width", c.model.backbone.width, "factor of the channels of every layer")
       ->check(CLI::Range(0.0, ModelDescription::most_width));
   command.add_option("--feature-size", c.model.feature_size, "length of a clip's feature z, on which InfoNCE works")
       ->check(CLI::Range(std::int64_t{2}, McnModelConfig::most_features));

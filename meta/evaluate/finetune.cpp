@@ -103,7 +103,7 @@ struct Finetuner::Impl {
   Loader loader;
   double lr, lowest = std::numeric_limits<double>::infinity();
   std::int64_t epochs_done = 0, without_progress = 0;
-  std::size_t fc = 0;  // index of its weight; the bias follows
+  Linear classifier;
 
   Impl(FinetuneConfig c, const ModelDescription& d, const McnModel& from, const ModelState& values,
        const HeldOut& split, Backend& on)
@@ -115,16 +115,16 @@ struct Finetuner::Impl {
         state(initial_state(model, on, values.theta.front().dtype(), config.loader.seed)),
         optimizer(config.optimizer, model.parameters()),
         loader(data.train, config.loader, on),
-        lr(config.optimizer.lr) {
+        lr(config.optimizer.lr),
+        classifier(*model.backbone().classifier()) {
     if (config.epochs < 1 || config.patience < 1)
       fail(prefix, "epochs and patience must be positive, got {} and {}", config.epochs, config.patience);
     if (data.validation.videos.empty()) fail<DataError>(prefix, "no videos are held out for validation");
     std::map<std::string, std::size_t> places;
     for (std::size_t i = 0; i < from.parameters().size(); ++i) places[from.parameters()[i].name] = i;
     for (std::size_t i = 0; i < model.parameters().size(); ++i) {
-      const std::string& name = model.parameters()[i].name;
-      if (name == "fc.weight") fc = i;
-      if (const auto found = places.find(name); found != places.end() && !name.starts_with("fc."))
+      const auto found = places.find(model.parameters()[i].name);
+      if (found != places.end() && i != classifier.weight && i != classifier.bias)
         state.theta[i] = values.theta[found->second].clone();
     }
     for (std::size_t i = 0; i < values.running.size(); ++i)
@@ -178,8 +178,9 @@ struct Finetuner::Impl {
         embed_videos(description, model, std::span<const ModelState>(&with, 1), dataset, embed, backend, progress);
     Predictions p;
     p.classes = description.model.backbone.classes;
-    // fc is linear: of the mean of features it makes the mean of logits.
-    p.probabilities = softmax_of_linear(pooled.networks.front(), with.theta[fc], with.theta[fc + 1]);
+    // The classifier is linear: of the mean of features it makes the mean of logits.
+    p.probabilities =
+        softmax_of_linear(pooled.networks.front(), with.theta[classifier.weight], with.theta[classifier.bias]);
     p.labels = std::move(pooled.networks.front().labels);
     p.videos = std::move(pooled.videos);
     p.bad = std::move(pooled.bad);

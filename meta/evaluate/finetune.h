@@ -56,7 +56,7 @@ class Finetuner {
  public:
   using Progress = std::function<void(std::int64_t done, std::int64_t all)>;
 
-  /// Takes backbone and running statistics of (model, state); `fc` starts as the seed has it. The data sets are copied.
+  /// Takes backbone and running statistics of (model, state); the classifier starts as the seed has it. The data sets are copied.
   Finetuner(FinetuneConfig config, const ModelDescription& description, const McnModel& model, const ModelState& state,
             const HeldOut& data, Backend& backend);
   ~Finetuner();
@@ -68,7 +68,7 @@ class Finetuner {
 
   /// By the best epoch's network, or by the initial one before any. Averages the logits of `clips` uniform clips.
   [[nodiscard]] Predictions predict(const Dataset& dataset, int clips, const Progress& progress = {}) const;
-  /// The best epoch's network: backbone and `fc` under torchvision's names, and metadata as of export_backbone.
+  /// The best epoch's network: backbone and classifier under torchvision's names, and metadata as of export_backbone.
   [[nodiscard]] SafetensorsFile export_best(const std::string& origin) const;
 
  private:

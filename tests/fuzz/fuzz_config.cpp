@@ -1,7 +1,7 @@
 // The TOML file of `mcn train --config`, by the command's own way. What a run saves of its settings can be read again,
 // and says the same.
 #include "engine/device.h"
-#include "models/video_resnet.h"
+#include "models/backbone.h"
 #include "tests/fuzz/fuzz.h"
 #include "tools/train_options.h"
 
@@ -11,7 +11,7 @@ Backend& open_device(std::string_view) { fuzz::violated("reading settings opens 
 std::vector<std::string> device_names() { return {"cpu", "ref", "cuda", "simt"}; }
 extern const std::vector<std::pair<std::string_view, std::string_view>> preset_texts;
 const std::vector<std::pair<std::string_view, std::string_view>> preset_texts;
-std::vector<std::string> video_resnet_archs() { return {"r2plus1d_18", "r2plus1d_10", "r3d_18"}; }
+std::vector<std::string> backbone_archs() { return {"r2plus1d_18", "r2plus1d_10", "r3d_18"}; }
 }  // namespace mcn
 
 namespace {

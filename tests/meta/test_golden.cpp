@@ -1,12 +1,11 @@
-// PyTorch's word, in float64: gradients, second-order meta-gradients and derivatives by inner rates of R(2+1)D on a
-// problem that formulas fill
-// (tests/golden/make_golden.py wrote the numbers).
+// PyTorch's word, in float64: gradients, second-order meta-gradients and derivatives by inner rates of R(2+1)D and S3D
+// on problems that formulas fill (tests/golden/make_golden.py and make_s3d.py wrote the numbers).
 #include <algorithm>
 #include <cmath>
 
 #include "meta/maml.h"
 #include "meta/train/diagnostics.h"
-#include "models/video_resnet.h"
+#include "models/backbone.h"
 #include "tests/device_here.h"
 #include "tests/meta/golden.h"
 
@@ -16,62 +15,88 @@ namespace {
 using test::relative;
 using test::wave;
 
-// make_golden.py's filled(): values in PyTorch's order for a tensor of our shape.
-Tensor filled(Backend& backend, const ParameterSpec& spec, std::size_t number) {
-  std::vector<double> values = wave(spec.shape.numel(), static_cast<double>(number));
+// make_s3d.py's chirp().
+std::vector<double> chirp(std::int64_t count, double phase) {
+  std::vector<double> values(static_cast<std::size_t>(count));
+  for (std::int64_t i = 0; i < count; ++i)
+    values[static_cast<std::size_t>(i)] =
+        std::sin((0.7 * static_cast<double>(i) + phase) + static_cast<double>(i * i % 1009));
+  return values;
+}
+
+using Fill = std::vector<double> (*)(std::int64_t count, double phase);
+
+// The scripts' filled(): values in PyTorch's order for a tensor of our shape.
+Tensor filled(Backend& backend, const Backbone& model, std::size_t number, Fill fill) {
+  const ParameterSpec& spec = model.parameters()[number];
+  std::vector<double> values = fill(spec.shape.numel(), static_cast<double>(number));
   double scale = 0.2;
   double shift = spec.name.ends_with(".weight") ? 1.0 : 0.0;
-  if (spec.shape.rank() == 5) {
+  if (number == model.classifier()->weight) {
+    scale = 0.05;
+    shift = 0;
+  } else if (spec.shape.rank() == 5) {
     const Shape& s = spec.shape;
     scale = std::sqrt(4.0 / static_cast<double>(s.o() * s.kd() * s.kh() * s.kw()));
-    shift = 0;
-  } else if (spec.name == "fc.weight") {
-    scale = 0.05;
     shift = 0;
   }
   for (double& v : values) v = v * scale + shift;
   values = to_channels_last(values, channels_first_shape(spec.shape));
-  return Tensor::from(backend, DType::f64, spec.shape, std::span<const double>(values));
+  return Tensor::from(backend, DType::f64, spec.shape, values);
 }
 
-void compare_with_pytorch(const std::string& device) {
-  const nlohmann::json golden = test::golden("r2plus1d_10.json");
+void compare_with_pytorch(const std::string& arch, const std::string& device) {
+  const nlohmann::json golden = test::golden(arch + ".json");
   Backend& backend = open_device(device);
   const auto batch = golden.at("batch").get<std::int64_t>();
   const auto frames = golden.at("frames").get<std::int64_t>();
   const auto size = golden.at("size").get<std::int64_t>();
   const auto classes = golden.at("classes").get<std::int64_t>();
-  const VideoResNet model({"r2plus1d_10", 1, classes});
-  const ParameterSpecs& specs = model.parameters();
+  const auto model = make_backbone({.arch = arch, .width = golden.value("width", 1.0), .classes = classes});
+  const Fill fill = arch == "s3d" ? chirp : wave;
+  const ParameterSpecs& specs = model->parameters();
   const auto names = golden.at("parameters").get<std::vector<std::string>>();
   REQUIRE(names.size() == specs.size());
   Tensors theta;
   for (std::size_t i = 0; i < specs.size(); ++i) {
     REQUIRE(names[i] == specs[i].name);
-    theta.push_back(filled(backend, specs[i], i));
+    theta.push_back(filled(backend, *model, i, fill));
   }
 
-  const auto loss_on = [&](double phase, std::int64_t factor, std::int64_t offset) -> LossFunction {
+  const auto clips = [&](double phase) {
     const Shape channels_first{batch, 3, frames, size, size};
-    const std::vector<double> x = to_channels_last(wave(channels_first.numel(), phase), channels_first);
-    const Tensor clip =
-        Tensor::from(backend, DType::f64, channels_last_shape(channels_first), std::span<const double>(x));
+    const std::vector<double> x = to_channels_last(fill(channels_first.numel(), phase), channels_first);
+    return Tensor::from(backend, DType::f64, channels_last_shape(channels_first), x);
+  };
+  const auto loss_on = [&](double phase, std::int64_t factor, std::int64_t offset) -> LossFunction {
+    const Tensor clip = clips(phase);
     std::vector<std::int64_t> y;
     for (std::int64_t i = 0; i < batch; ++i) y.push_back((factor * i + offset) % classes);
     const Tensor labels = Tensor::from(backend, y);
     return [&model, clip, labels](Tape& tape, std::span<const Var> vars) {
-      return tape.apply(ops::cross_entropy(labels), {model.logits(tape, vars, tape.constant(clip))});
+      return tape.apply(ops::cross_entropy(labels), {model->logits(tape, vars, tape.constant(clip))});
     };
   };
   const LossFunction support = loss_on(0.25, 1, 0);
   const LossFunction query = loss_on(1.5, 2, 1);
 
   const double tolerance = 1e-8;  // float64 against float64; batch norm over few values amplifies rounding
+  if (golden.contains("logits")) {
+    Tape tape;
+    const std::vector<double> logits =
+        model->logits(tape, tape.variables(theta), tape.constant(clips(0.25))).value.to_doubles();
+    for (std::int64_t i = 0; i < batch; ++i)
+      for (std::int64_t c = 0; c < classes; ++c)
+        CHECK(relative(logits[static_cast<std::size_t>(i * classes + c)],
+                       golden.at("logits").at(static_cast<std::size_t>(i)).at(static_cast<std::size_t>(c)),
+                       1) <= tolerance);
+  }
   for (const auto& expected : golden.at("cases")) {
     MamlConfig config;
     config.inner_steps = expected.at("steps").get<int>();
     // simt is slow: there the inner steps with a rate for every group stand for those with one rate.
-    if (device == "simt" && config.inner_steps > 0 && !expected.contains("factors")) continue;
+    if (device == "simt" && config.inner_steps > 0 && golden.contains("groups") && !expected.contains("factors"))
+      continue;
     config.inner_lr = golden.at("inner_lr").get<double>();
     config.second_order = expected.at("order").get<int>() == 2;
     if (expected.contains("factors")) {
@@ -123,15 +148,15 @@ void compare_with_pytorch(const std::string& device) {
 }  // namespace
 
 TEST_CASE("gradients and K=2 meta-gradients agree with PyTorch in float64", "[golden]") {
-  compare_with_pytorch(GENERATE("ref", "cpu"));
+  compare_with_pytorch("r2plus1d_10", GENERATE("ref", "cpu"));
 }
 
 TEST_CASE("gradients and K=2 meta-gradients on simt agree with PyTorch in float64", "[golden][slow]") {
-  compare_with_pytorch("simt");
+  compare_with_pytorch("r2plus1d_10", "simt");
 }
 
 TEST_CASE("cuda has gradients and K=2 meta-gradients that agree with PyTorch in float64", "[golden][cuda]") {
-  if (test::device_here("cuda")) compare_with_pytorch("cuda");
+  if (test::device_here("cuda")) compare_with_pytorch("r2plus1d_10", "cuda");
 }
 
 }  // namespace mcn

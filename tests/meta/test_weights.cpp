@@ -80,7 +80,7 @@ std::string refusal(const SafetensorsFile& file, bool strict = true) {
 
 TEST_CASE("a network of PyTorch has PyTorch's features here") {
   const Weights weights = read_weights(golden());
-  const VideoResNetConfig backbone = infer_backbone(weights);
+  const BackboneConfig backbone = infer_backbone(weights);
   CHECK(backbone.arch == "r2plus1d_10");
   CHECK(backbone.width == 0.03);
   const McnModel model({backbone, 8});

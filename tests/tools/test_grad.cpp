@@ -46,10 +46,10 @@ SafetensorsFile small_problem() {
 
 SafetensorsFile whole_problem() {
   SafetensorsFile file = small_problem();
-  const VideoResNet model({arch, 1, classes});
+  const auto model = make_backbone({arch, 1, classes});
   Backend& ref = open_device("ref");
-  const Tensors theta = initialise(model.parameters(), ref, DType::f32, 0);
-  for (std::size_t i = 0; i < theta.size(); ++i) put(file, "model." + model.parameters()[i].name, theta[i]);
+  const Tensors theta = initialise(model->parameters(), ref, DType::f32, 0);
+  for (std::size_t i = 0; i < theta.size(); ++i) put(file, "model." + model->parameters()[i].name, theta[i]);
   return file;
 }
 
