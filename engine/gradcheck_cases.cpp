@@ -120,6 +120,8 @@ std::vector<GradcheckCase> make_cases() {
 
       max_pool("1x3x3 stride 2", {2, 2, 5, 4, 3}, {{1, 3, 3}, {1, 2, 2}, {0, 1, 1}}),
       max_pool("2x2x2 overlapping", {1, 3, 3, 4, 2}, {{2, 2, 2}, {1, 1, 1}, {0, 0, 0}}),
+      max_pool("3x3x3 padded", {1, 3, 2, 4, 2}, {{3, 3, 3}, {1, 1, 1}, {1, 1, 1}}),
+      max_pool("3x3x3 stride 2, padded", {1, 4, 3, 5, 2}, {{3, 3, 3}, {2, 2, 2}, {1, 1, 1}}),
       max_pool("one voxel", {2, 1, 1, 1, 3}, {{3, 3, 3}, {2, 2, 2}, {1, 1, 1}}),
       avg_pool("2x2x2", {2, 2, 4, 4, 3}, {{2, 2, 2}, {2, 2, 2}, {0, 0, 0}}),
       avg_pool("3x3x3 stride 2, padded", {1, 3, 5, 4, 2}, {{3, 3, 3}, {2, 2, 2}, {1, 1, 1}}),
@@ -127,6 +129,10 @@ std::vector<GradcheckCase> make_cases() {
       {"global_avg_pool", "one voxel", {Shape{2, 1, 1, 1, 3}}, [](GradcheckDraw&) { return ops::global_avg_pool(); }},
 
       {"linear", "", {Shape{3, 4}, Shape{5, 4}, Shape{5}}, [](GradcheckDraw&) { return ops::linear(); }},
+      {"linear",
+       "weight of a 1x1x1 convolution",
+       {Shape{3, 4}, Shape{2, 1, 1, 1, 4}, Shape{2}},
+       [](GradcheckDraw&) { return ops::linear(); }},
       {"linear", "no bias", {Shape{3, 4}, Shape{5, 4}}, [](GradcheckDraw&) { return ops::linear(); }},
       {"linear", "bias absent", {Shape{1, 4}, Shape{1, 4}, std::nullopt}, [](GradcheckDraw&) { return ops::linear(); }},
       l2("", 1e-12),

@@ -44,7 +44,7 @@ OperatorPtr avg_pool(const PoolParams& params);
 /// N D H W C -> N C, the mean over D, H, W.
 OperatorPtr global_avg_pool();
 
-/// x: N x I, w: O x I, bias (optional): O -> N x O.
+/// x: N x I, w: O x I or a 1x1x1 convolution's O 1 1 1 I, bias (optional): O -> N x O.
 OperatorPtr linear();
 /// x: N x C -> unit rows. Rows shorter than eps are divided by eps.
 OperatorPtr l2_normalize(double eps = 1e-12);

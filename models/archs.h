@@ -13,4 +13,8 @@ struct VideoResNetKind {
 };
 std::shared_ptr<const Backbone> make_video_resnet(const BackboneConfig& config, const VideoResNetKind& kind);
 
+/// S3D (Xie et al., "Rethinking spatiotemporal feature learning", ECCV 2018), with torchvision's parameter names. A
+/// clip that is smaller than a pooling window, which torchvision refuses, cuts the window.
+std::shared_ptr<const Backbone> make_s3d(const BackboneConfig& config);
+
 }  // namespace mcn

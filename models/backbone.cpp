@@ -22,6 +22,7 @@ constexpr Arch archs[] = {
     {"r2plus1d_10",
      [](const BackboneConfig& c) { return make_video_resnet(c, {.factored = true, .blocks_a_stage = 1}); }},
     {"r3d_18", [](const BackboneConfig& c) { return make_video_resnet(c, {.factored = false, .blocks_a_stage = 2}); }},
+    {"s3d", make_s3d},
 };
 
 }  // namespace

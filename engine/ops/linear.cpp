@@ -12,16 +12,18 @@ class Linear final : public Operator {
   Tensor forward(std::span<const Tensor> x) override {
     check_inputs(name(), x, 2, 1);
     check_rank(name(), "x", x[0].shape(), 2);
-    check_rank(name(), "weight", x[1].shape(), 2);
-    if (x[0].shape()[1] != x[1].shape()[1])
-      fail(name(), "weight has {} input features, x has {}", x[1].shape()[1], x[0].shape()[1]);
+    weight_shape_ = x[1].shape();
+    if (weight_shape_.rank() < 2 || weight_shape_.rows() != weight_shape_[0])
+      fail(name(), "weight: expected (O, I) or (O, 1, 1, 1, I), got shape {}", weight_shape_.str());
+    if (x[0].shape()[1] != weight_shape_.back())
+      fail(name(), "weight has {} input features, x has {}", weight_shape_.back(), x[0].shape()[1]);
     const Tensor bias = at(x, 2);
-    bias_shape_ = {x[1].shape()[0]};
+    bias_shape_ = {weight_shape_[0]};
     if (bias) check_shape(name(), "bias", bias.shape(), bias_shape_);
     x_.value = x[0];
-    w_.value = x[1];
+    w_.value = as_matrix(x[1]);
     Tensor y = output();
-    y.backend().run(kernel::Gemm{.transpose_b = Transpose::yes, .a = x[0], .b = x[1], .c = y});
+    y.backend().run(kernel::Gemm{.transpose_b = Transpose::yes, .a = x[0], .b = w_.value, .c = y});
     if (bias) y.backend().run(kernel::AddBias{.bias = bias, .y = y});
     return y;
   }
@@ -32,12 +34,12 @@ class Linear final : public Operator {
     Tensor w_bar = like_if(wanted[1], w_.value);
     if (x_bar) backend.run(kernel::Gemm{.a = y_bar, .b = w_.value, .c = x_bar});
     if (w_bar) backend.run(kernel::Gemm{.transpose_a = Transpose::yes, .a = y_bar, .b = x_.value, .c = w_bar});
-    return {x_bar, w_bar, bias_gradient(y_bar, wanted)};
+    return {x_bar, as_weight(w_bar), bias_gradient(y_bar, wanted)};
   }
 
   Tensor jvp(std::span<const Tensor> x_dot) override {
     x_.dot = at(x_dot, 0);
-    w_.dot = at(x_dot, 1);
+    w_.dot = as_matrix(at(x_dot, 1));
     const Tensor bias_dot = at(x_dot, 2);
     Tensor y_dot = output();
     Backend& backend = y_dot.backend();
@@ -71,10 +73,14 @@ class Linear final : public Operator {
         backend.run(
             kernel::Gemm{.transpose_a = Transpose::yes, .a = y_bar, .b = x_.dot, .c = w_bar_dot, .mode = second});
     }
-    return {x_bar_dot, w_bar_dot, y_bar_dot ? bias_gradient(y_bar_dot, wanted) : Tensor()};
+    return {x_bar_dot, as_weight(w_bar_dot), y_bar_dot ? bias_gradient(y_bar_dot, wanted) : Tensor()};
   }
 
  private:
+  [[nodiscard]] Tensor as_matrix(const Tensor& w) const {
+    return w ? w.reshaped({weight_shape_[0], weight_shape_.back()}) : w;
+  }
+  [[nodiscard]] Tensor as_weight(const Tensor& w) const { return w ? w.reshaped(weight_shape_) : w; }
   [[nodiscard]] Tensor output() const {
     return {x_.value.backend(), x_.value.dtype(), {x_.value.shape()[0], w_.value.shape()[0]}};
   }
@@ -85,7 +91,7 @@ class Linear final : public Operator {
     return bias_bar;
   }
 
-  Shape bias_shape_;
+  Shape weight_shape_, bias_shape_;
   Saved x_{*this}, w_{*this};
 };
 

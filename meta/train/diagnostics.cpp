@@ -65,7 +65,9 @@ double embedding_std(const Tensor& z) {
 }
 
 std::string parameter_group(const std::string& name) {
-  const std::string first = name.substr(0, name.find('.'));
+  const std::size_t dot = name.find('.');
+  const std::string first = name.substr(0, dot);
+  if (first == "features") return name.substr(0, name.find('.', dot + 1));
   return first == "stem" || first.starts_with("layer") ? first : "heads";
 }
 

@@ -35,7 +35,7 @@ struct GroupUpdate {
   double ratio = 0;
 };
 
-/// "stem", "layer1" to "layer4" for a backbone's parameter, else "heads".
+/// "stem", "layer1" to "layer4", or "features.0", ... (S3D) for a backbone's parameter, else "heads".
 std::string parameter_group(const std::string& name);
 
 /// A ratio for each group, in the order of the first parameter of each. `before` is one's own copy of the values before

@@ -11,7 +11,7 @@ Backend& open_device(std::string_view) { fuzz::violated("reading settings opens 
 std::vector<std::string> device_names() { return {"cpu", "ref", "cuda", "simt"}; }
 extern const std::vector<std::pair<std::string_view, std::string_view>> preset_texts;
 const std::vector<std::pair<std::string_view, std::string_view>> preset_texts;
-std::vector<std::string> backbone_archs() { return {"r2plus1d_18", "r2plus1d_10", "r3d_18"}; }
+std::vector<std::string> backbone_archs() { return {"r2plus1d_18", "r2plus1d_10", "r3d_18", "s3d"}; }
 }  // namespace mcn
 
 namespace {

@@ -148,15 +148,15 @@ void compare_with_pytorch(const std::string& arch, const std::string& device) {
 }  // namespace
 
 TEST_CASE("gradients and K=2 meta-gradients agree with PyTorch in float64", "[golden]") {
-  compare_with_pytorch("r2plus1d_10", GENERATE("ref", "cpu"));
+  compare_with_pytorch(GENERATE("r2plus1d_10", "s3d"), GENERATE("ref", "cpu"));
 }
 
 TEST_CASE("gradients and K=2 meta-gradients on simt agree with PyTorch in float64", "[golden][slow]") {
-  compare_with_pytorch("r2plus1d_10", "simt");
+  compare_with_pytorch(GENERATE("r2plus1d_10", "s3d"), "simt");
 }
 
 TEST_CASE("cuda has gradients and K=2 meta-gradients that agree with PyTorch in float64", "[golden][cuda]") {
-  if (test::device_here("cuda")) compare_with_pytorch("r2plus1d_10", "cuda");
+  if (test::device_here("cuda")) compare_with_pytorch(GENERATE("r2plus1d_10", "s3d"), "cuda");
 }
 
 }  // namespace mcn

@@ -183,7 +183,7 @@ TEST_CASE("logits of the meta branch by hand: pairs, a hidden layer with ReLU, a
 
 TEST_CASE("batch statistics are collected where asked, and evaluation uses given ones") {
   Backend& backend = open_device("ref");
-  const std::string arch = GENERATE("r2plus1d_10", "r3d_18");
+  const std::string arch = GENERATE("r2plus1d_10", "s3d");
   const auto model = make_backbone({arch, 0.1, 0});
   const Tensors theta = initialise(model->parameters(), backend, DType::f64, 1);
   std::vector<double> pixels(static_cast<std::size_t>(4 * 2 * 8 * 8 * 3));
