@@ -23,9 +23,12 @@ std::vector<std::string> names_of(const ParameterSpecs& specs) {
   return names;
 }
 
-std::vector<bool> inner_parameters(const ParameterSpecs& specs, InnerParameters which) {
+std::vector<bool> inner_parameters(const ParameterSpecs& specs, InnerParameters which, const std::string& arch) {
   std::vector<bool> inner;
   if (which == InnerParameters::all) return inner;
+  const auto in_layer4 = [](const ParameterSpec& spec) { return parameter_group(spec.name) == "layer4"; };
+  if (which == InnerParameters::layer4_and_heads && std::ranges::none_of(specs, in_layer4))
+    fail("train", "expected inner steps on all parameters or on the heads: {} has no layer4", arch);
   for (const ParameterSpec& spec : specs) {
     const std::string group = parameter_group(spec.name);
     inner.push_back(group == "heads" || (which == InnerParameters::layer4_and_heads && group == "layer4"));
@@ -73,7 +76,7 @@ Trainer::Trainer(TrainConfig config, ClipSource clips, Backend& backend, const s
   if (config_.inner_rates.learned && !config_.curvature.sets_inner_lr && !(config_.maml.inner_lr > 0))
     fail("train", "alpha1 is to be learned: expected one above 0 to start from, got {}", config_.maml.inner_lr);
   inner_lr_ = config_.maml.inner_lr;
-  config_.maml.inner = inner_parameters(model_.parameters(), config_.inner_parameters);
+  config_.maml.inner = inner_parameters(model_.parameters(), config_.inner_parameters, config_.model.backbone.arch);
   config_.maml.parameter_names = names_of(model_.parameters());
   inner_rates_ = InnerRates(config_.inner_rates, model_.parameters(), config_.maml.inner, config_.maml.inner_steps);
   config_.maml.inner_factors = inner_rates_.factors();

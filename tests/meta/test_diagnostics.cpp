@@ -50,6 +50,8 @@ TEST_CASE("embeddings spread over all directions deviate by 1 / sqrt(features), 
 TEST_CASE("an update is measured against the weights of its group") {
   CHECK(parameter_group("stem.0.weight") == "stem");
   CHECK(parameter_group("layer3.0.conv1.0.1.bias") == "layer3");
+  CHECK(parameter_group("features.15.branch1.1.0.1.weight") == "features.15");
+  CHECK(parameter_group("classifier.1.weight") == "heads");
   CHECK(parameter_group("fc_feat.weight") == "heads");
   CHECK(parameter_group("fcm.bias") == "heads");
   const ParameterSpecs specs{{"stem.0.weight", {2}}, {"fc_feat.weight", {1}}, {"stem.1.bias", {1}},
