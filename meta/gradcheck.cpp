@@ -113,7 +113,8 @@ void check_model(const std::string& arch, Backend& backend, std::uint64_t seed, 
 
 std::vector<GradcheckRow> gradcheck_models(Backend& backend, std::uint64_t seed) {
   std::vector<GradcheckRow> rows;
-  for (const char* arch : {"r2plus1d_10", "r3d_18", "s3d"}) check_model(arch, backend, seed, rows);
+  for (const std::string& arch : backbone_archs())
+    if (arch != "r2plus1d_18") check_model(arch, backend, seed, rows);  // r2plus1d_10 has the same blocks
   return rows;
 }
 

@@ -112,7 +112,7 @@ InnerFactors uneven_factors(const Problem& p, int steps) {
 }  // namespace
 
 TEST_CASE("the gradient and the Hessian product of a whole model agree with central differences") {
-  const std::string arch = GENERATE(as<std::string>{}, "r2plus1d_10", "r3d_18");
+  const std::string arch = GENERATE(as<std::string>{}, "r2plus1d_10", "r3d_18", "s3d");
   const Problem p(open_device("ref"), arch);
   GradientTape tape = gradient_tape(p.theta, p.loss(0), After::keep);
   const Tensors u = random_like(p.theta, 2);
