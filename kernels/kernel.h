@@ -57,7 +57,7 @@ class ArgumentCheck {
   void operator()(const T& value) {
     if constexpr (IsView<T>::value) {
       ++position_;
-      expect_there(value, std::same_as<T, OptionalConstView> || std::same_as<T, OptionalView>);
+      expect_there(value, may_be_absent<T>);
       expect_dtype(value, dtype_);
     } else if constexpr (NamesMembers<T>) {
       std::apply([&](const auto&... member) { ((*this)(member), ...); }, T::members(value));
@@ -70,6 +70,9 @@ class ArgumentCheck {
   }
 
  private:
+  template <typename T>
+  static constexpr bool may_be_absent = std::same_as<T, OptionalConstView> || std::same_as<T, OptionalView>;
+
   void expect_there(const ConstView& view, bool optional) const {
     if (!view && !optional && view.numel() > 0)
       fail(kernel_, "argument {} of shape {} is absent", position_, view.shape.str());
@@ -87,7 +90,7 @@ class ArgumentCheck {
     if (list.size() != dtypes_.size())
       fail(kernel_, "argument {} has {} entries, expected {}", position_, list.size(), dtypes_.size());
     for (std::size_t i = 0; i < list.size(); ++i) {
-      expect_there(list[i], false);
+      expect_there(list[i], may_be_absent<std::remove_cvref_t<decltype(list[i])>>);
       expect_dtype(list[i], dtypes_[i]);
     }
   }

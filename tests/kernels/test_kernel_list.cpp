@@ -166,6 +166,18 @@ TEST_CASE("lists of arguments have one length and an entry's dtype, which may be
   CHECK(backend.computed.size() == 1);
 }
 
+TEST_CASE("an entry of a list of optional arguments may be absent") {
+  Noting backend;
+  std::array<double, 2> memory{};
+  const View there{memory.data(), DType::f64, {2}}, absent{nullptr, DType::f64, {2}};
+  const std::array<OptionalConstView, 2> parts{there, absent};
+  const std::array<OptionalView, 2> wanted{absent, there};
+  backend.run(kernel::ConcatChannels{.parts = parts, .y = there});
+  backend.run(kernel::SplitChannels{.y = there, .parts = wanted});
+  CHECK(backend.computed.size() == 2);
+  CHECK_THROWS_AS(backend.run(kernel::ConcatChannels{.parts = parts, .y = absent}), UsageError);
+}
+
 TEST_CASE("every backend of this build computes every kernel of the list") {
   // That it links says it; what it computes is compared in tests/ops and tests/kernels.
   for (const char* name : {"ref", "cpu", "simt"}) {
