@@ -46,7 +46,14 @@ class Backbone {
   /// What pooled() does.
   [[nodiscard]] virtual Var run(const Pass& pass, const Var& clip) const = 0;
 
-  // The constructor of a derived class fills them.
+  // For the constructor of a derived class.
+  [[nodiscard]] Layers& layers() { return layers_; }
+  void set_output(std::int64_t features, const std::optional<Linear>& classifier) {
+    features_ = features;
+    classifier_ = classifier;
+  }
+
+ private:
   Layers layers_;
   std::int64_t features_ = 0;
   std::optional<Linear> classifier_;

@@ -28,9 +28,10 @@ class S3d final : public Backbone {
     add_pool({{2, 2, 2}, {2, 2, 2}, {0, 0, 0}});
     add_inception({256, 160, 320, 32, 128, 128});
     add_inception({384, 192, 384, 48, 128, 128});
-    features_ = channels_;
+    std::optional<Linear> classifier;
     // torchvision's 1x1x1 convolution of what the windows leave, then the mean, is that of the mean.
-    if (config.classes > 0) classifier_ = layers_.linear("classifier.1", {config.classes, 1, 1, 1, features_}, 0.01);
+    if (config.classes > 0) classifier = layers().linear("classifier.1", {config.classes, 1, 1, 1, channels_}, 0.01);
+    set_output(channels_, classifier);
   }
 
  private:
@@ -51,7 +52,7 @@ class S3d final : public Backbone {
   [[nodiscard]] std::string next_name() const { return fmt::format("features.{}", steps_.size()); }
 
   ConvNorm conv_norm(const std::string& name, const Layers::ConvConfig& conv) {
-    return layers_.conv_norm(name + ".0", conv, name + ".1", {.relu = true, .eps = 1e-3});
+    return layers().conv_norm(name + ".0", conv, name + ".1", {.relu = true, .eps = 1e-3});
   }
   ConvNorm pointwise(const std::string& name, std::int64_t in, std::int64_t out) {
     return conv_norm(name, {.in = in, .out = out});

@@ -13,13 +13,13 @@ class VideoResNet final : public Backbone {
     const std::int64_t base = scaled(64);
     if (kind.factored) {
       const std::int64_t mid = scaled(45);
-      stem_.push_back(layers_.conv_norm(
+      stem_.push_back(layers().conv_norm(
           "stem.0", {.in = 3, .out = mid, .kernel = {1, 7, 7}, .stride = {1, 2, 2}, .padding = {0, 3, 3}}, "stem.1",
           {}));
-      stem_.push_back(layers_.conv_norm("stem.3", {.in = mid, .out = base, .kernel = {3, 1, 1}, .padding = {1, 0, 0}},
-                                        "stem.4", {}));
+      stem_.push_back(layers().conv_norm("stem.3", {.in = mid, .out = base, .kernel = {3, 1, 1}, .padding = {1, 0, 0}},
+                                         "stem.4", {}));
     } else {
-      stem_.push_back(layers_.conv_norm(
+      stem_.push_back(layers().conv_norm(
           "stem.0", {.in = 3, .out = base, .kernel = {3, 7, 7}, .stride = {1, 2, 2}, .padding = {1, 3, 3}}, "stem.1",
           {}));
     }
@@ -32,8 +32,9 @@ class VideoResNet final : public Backbone {
         in = out;
       }
     }
-    features_ = in;
-    if (config.classes > 0) classifier_ = layers_.linear("fc", {config.classes, features_}, 0.01);
+    std::optional<Linear> fc;
+    if (config.classes > 0) fc = layers().linear("fc", {config.classes, in}, 0.01);
+    set_output(in, fc);
   }
 
  private:
@@ -49,14 +50,14 @@ class VideoResNet final : public Backbone {
     const auto add_half = [&](const std::string& half, std::int64_t from, std::int64_t step) {
       if (factored) {
         const std::string conv = half + ".0";
-        block.path.push_back(layers_.conv_norm(
+        block.path.push_back(layers().conv_norm(
             conv + ".0", {.in = from, .out = mid, .kernel = {1, 3, 3}, .stride = {1, step, step}, .padding = {0, 1, 1}},
             conv + ".1", {}));
-        block.path.push_back(layers_.conv_norm(
+        block.path.push_back(layers().conv_norm(
             conv + ".3", {.in = mid, .out = out, .kernel = {3, 1, 1}, .stride = {step, 1, 1}, .padding = {1, 0, 0}},
             half + ".1", {}));
       } else {
-        block.path.push_back(layers_.conv_norm(
+        block.path.push_back(layers().conv_norm(
             half + ".0",
             {.in = from, .out = out, .kernel = {3, 3, 3}, .stride = {step, step, step}, .padding = {1, 1, 1}},
             half + ".1", {}));
@@ -66,8 +67,8 @@ class VideoResNet final : public Backbone {
     add_half(name + ".conv2", out, 1);
     if (stride != 1 || in != out)
       block.downsample =
-          layers_.conv_norm(name + ".downsample.0", {.in = in, .out = out, .stride = {stride, stride, stride}},
-                            name + ".downsample.1", {.relu = false});
+          layers().conv_norm(name + ".downsample.0", {.in = in, .out = out, .stride = {stride, stride, stride}},
+                             name + ".downsample.1", {.relu = false});
     blocks_.push_back(std::move(block));
   }
 

@@ -76,7 +76,8 @@ void walk(const Backbone& model, const Shape& clip, const LayerVisitor& visitor)
 double multiply_accumulates(const Backbone& model, const Shape& clip) {
   double total = 0;
   const auto add = [&](const Shape& y, const Shape& w) {
-    total += static_cast<double>(y.numel()) * static_cast<double>(w.numel() / w[0]);
+    const std::int64_t each = w.numel() / w[0];
+    total += static_cast<double>(y.numel()) * static_cast<double>(each);
   };
   walk(model, clip,
        {.conv = [&](const ConvLayer& layer) { add(layer.y, layer.w); },
