@@ -23,19 +23,19 @@ namespace detail {
 
 template <typename K>
 struct ResultOf {
-  using type = void;
+  using Type = void;
 };
 template <typename K>
 requires requires { typename K::Result; }
 struct ResultOf<K> {
-  using type = typename K::Result;
+  using Type = typename K::Result;
 };
 
 }  // namespace detail
 
 /// What a kernel returns to the host: K::Result, or nothing.
 template <typename K>
-using ResultOf = typename detail::ResultOf<K>::type;
+using ResultOf = typename detail::ResultOf<K>::Type;
 
 template <typename T>
 struct IsView : std::bool_constant<std::derived_from<T, ConstView> || std::derived_from<T, View>> {};
@@ -48,6 +48,9 @@ void for_each_view(K& kernel, Visit&& visit) {
 
 namespace detail {
 
+template <typename T>
+inline constexpr bool is_optional = std::same_as<T, OptionalConstView> || std::same_as<T, OptionalView>;
+
 // Looks at a kernel's arguments one after the other.
 class ArgumentCheck {
  public:
@@ -57,7 +60,7 @@ class ArgumentCheck {
   void operator()(const T& value) {
     if constexpr (IsView<T>::value) {
       ++position_;
-      expect_there(value, may_be_absent<T>);
+      expect_there(value, is_optional<T>);
       expect_dtype(value, dtype_);
     } else if constexpr (NamesMembers<T>) {
       std::apply([&](const auto&... member) { ((*this)(member), ...); }, T::members(value));
@@ -70,9 +73,6 @@ class ArgumentCheck {
   }
 
  private:
-  template <typename T>
-  static constexpr bool may_be_absent = std::same_as<T, OptionalConstView> || std::same_as<T, OptionalView>;
-
   void expect_there(const ConstView& view, bool optional) const {
     if (!view && !optional && view.numel() > 0)
       fail(kernel_, "argument {} of shape {} is absent", position_, view.shape.str());
@@ -90,7 +90,7 @@ class ArgumentCheck {
     if (list.size() != dtypes_.size())
       fail(kernel_, "argument {} has {} entries, expected {}", position_, list.size(), dtypes_.size());
     for (std::size_t i = 0; i < list.size(); ++i) {
-      expect_there(list[i], may_be_absent<std::remove_cvref_t<decltype(list[i])>>);
+      expect_there(list[i], is_optional<std::ranges::range_value_t<decltype(list)>>);
       expect_dtype(list[i], dtypes_[i]);
     }
   }

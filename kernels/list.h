@@ -57,8 +57,6 @@ template <>
 class TakesKernels<KernelList<>> {
  public:
   virtual ~TakesKernels() = default;
-
- protected:
   void compute_any() = delete;
 };
 template <typename K, typename... Rest>

@@ -36,9 +36,10 @@ constexpr std::size_t size_of_structure() {
 }
 
 template <typename Names>
-constexpr std::size_t size_of_named = 0;
+inline constexpr std::size_t size_of_named = 0;
 template <typename... Members>
-constexpr std::size_t size_of_named<std::tuple<Members&...>> = size_of_structure<std::remove_const_t<Members>...>();
+inline constexpr std::size_t size_of_named<std::tuple<Members&...>> =
+    size_of_structure<std::remove_const_t<Members>...>();
 
 template <typename T>
 concept NamesMembers = requires(T& value) {

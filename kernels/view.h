@@ -158,21 +158,25 @@ struct View {
   }
 };
 
+namespace detail {
+
+template <typename T, typename View, typename Own>
+concept Becomes = std::convertible_to<T, View> && !std::derived_from<std::remove_cvref_t<T>, Own>;
+
+}  // namespace detail
+
 /// A ConstView that may be absent.
 struct OptionalConstView : ConstView {
   OptionalConstView() = default;
-  template <typename T>
-  requires(!std::derived_from<std::remove_cvref_t<T>, OptionalConstView> && std::convertible_to<T, ConstView>)
-      OptionalConstView(T&& x)
-      : ConstView(std::forward<T>(x)) {}  // NOLINT(google-explicit-constructor)
+  template <detail::Becomes<ConstView, OptionalConstView> T>
+  OptionalConstView(T&& x) : ConstView(std::forward<T>(x)) {}  // NOLINT: implicit, and not for its own type
 };
 
 /// A View that may be absent: the output is not wanted.
 struct OptionalView : View {
   OptionalView() = default;
-  template <typename T>
-  requires(!std::derived_from<std::remove_cvref_t<T>, OptionalView> && std::convertible_to<T, View>) OptionalView(T&& x)
-      : View(std::forward<T>(x)) {}  // NOLINT(google-explicit-constructor)
+  template <detail::Becomes<View, OptionalView> T>
+  OptionalView(T&& x) : View(std::forward<T>(x)) {}  // NOLINT: implicit, and not for its own type
 };
 
 /// What a kernel does with its output.

@@ -23,7 +23,7 @@ namespace mcn {
 namespace {
 
 struct BenchOptions {
-  DeviceOptions device{.threads = 2};  // as the peers
+  DeviceOptions device{.threads = 2};  // as in the tables of benchmarks/results
   std::string arch = "r2plus1d_18";
   std::int64_t batch = 4, frames = 16, size = 112;
   int runs = 4;
