@@ -18,7 +18,8 @@ struct Weights {
 
 /// Reads a checkpoint of this program, a safetensors file or a state dict of PyTorch (.pth, .pt), by content.
 /// A prefix before torchvision's names ("module.", "encoder_q.") is removed, and tensors without it are left out; it is
-/// found by the name of an architecture's first convolution. DataError if that is not there, or there several times and `prefix` does not say which.
+/// found by the name of an architecture's first convolution. DataError if that is not there, or there several times and
+/// `prefix` does not say which.
 Weights read_weights(const std::string& path, const std::string& prefix = {});
 
 /// The architecture and width whose shapes fit. DataError, with the shape of the first convolution, if none does.

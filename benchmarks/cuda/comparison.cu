@@ -333,7 +333,8 @@ void compare_all(const Settings& settings, const std::function<void(const Row&)>
   const std::vector<shapes::ConvCase> small = shapes::small_convs();
   for (const shapes::ConvCase& c : large) comparison.conv("r2plus1d_18", c);
   for (const shapes::ConvCase& c : small) comparison.conv("small", c);
-  for (const shapes::NormCase& c : shapes::r2plus1d_18_norms(settings.batch, 16, 112)) comparison.norm("r2plus1d_18", c);
+  for (const shapes::NormCase& c : shapes::r2plus1d_18_norms(settings.batch, 16, 112))
+    comparison.norm("r2plus1d_18", c);
   for (const shapes::NormCase& c : shapes::small_norms()) comparison.norm("small", c);
   comparison.info_nce(2 * settings.batch, 16384, 128);
   for (const shapes::GemmCase& c : shapes::gemms()) comparison.gemm(c);

@@ -56,7 +56,8 @@ class Finetuner {
  public:
   using Progress = std::function<void(std::int64_t done, std::int64_t all)>;
 
-  /// Takes backbone and running statistics of (model, state); the classifier starts as the seed has it. The data sets are copied.
+  /// Takes backbone and running statistics of (model, state); the classifier starts as the seed has it. The data sets
+  /// are copied.
   Finetuner(FinetuneConfig config, const ModelDescription& description, const McnModel& model, const ModelState& state,
             const HeldOut& data, Backend& backend);
   ~Finetuner();

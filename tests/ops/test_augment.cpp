@@ -75,7 +75,7 @@ std::vector<double> run(Backend& backend, const Case& c) {
     Tensor frames(guarded, DType::u8, c.frames);
     guarded.copy_from_host(bytes.data(), frames);
     Tensor y(guarded, c.dtype,
-                   {c.frames.n(), c.frames.d() / (c.params.residual ? 2 : 1), c.params.size, c.params.size, 3});
+             {c.frames.n(), c.frames.d() / (c.params.residual ? 2 : 1), c.params.size, c.params.size, 3});
     guarded.run(kernel::Augment{.params = c.params, .clips = c.clips, .frames = frames, .y = y});
     values = y.to_doubles();
   }

@@ -248,7 +248,8 @@ const std::vector<Row>& table() {
 }
 
 // What no option sets: what depends on other settings or the data, and what the file of --config is read for.
-const std::set<std::string> set_by_none{"classes",
+const std::set<std::string> set_by_none{"backbone.precision",  // the command takes it from the device's options
+                                        "classes",
                                         "config_file",
                                         "inner",
                                         "parameter names",
