@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <new>
 
 #include "kernels/error.h"
 #include "kernels/simt/state.h"
@@ -219,7 +220,8 @@ cudaError_t cudaMallocAsync(void** p, std::size_t bytes, cudaStream_t stream) {
   return put(stream, turn(memory, true), {"cudaMallocAsync", {}, {}});
 }
 
-cudaError_t cudaFreeAsync(void* p, cudaStream_t stream) {
+// Called by destructors: a lack of memory is an error code, as of every call of CUDA, and no exception.
+cudaError_t cudaFreeAsync(void* p, cudaStream_t stream) try {
   const std::lock_guard guard(lock());
   if (p == nullptr) return result(cudaSuccess);
   auto* const memory = static_cast<std::byte*>(p);
@@ -236,6 +238,9 @@ cudaError_t cudaFreeAsync(void* p, cudaStream_t stream) {
   }
   if (found != device().allocations.end()) found->second.freed = true;
   return put(stream, [memory] { release(memory); }, {"cudaFreeAsync", {}, {}});
+} catch (const std::bad_alloc&) {
+  const std::lock_guard guard(lock());
+  return result(cudaErrorMemoryAllocation);
 }
 
 cudaError_t cudaMallocHost(void** p, std::size_t bytes) {
