@@ -63,6 +63,7 @@ class ArgumentCheck {
       expect_there(value, is_optional<T>);
       expect_dtype(value, dtype_);
     } else if constexpr (NamesMembers<T>) {
+      static_assert(names_all_members<T>, "members() leaves out a member, or names one in another place");
       std::apply([&](const auto&... member) { ((*this)(member), ...); }, T::members(value));
     } else if constexpr (std::ranges::range<T>) {
       if constexpr (IsView<std::ranges::range_value_t<T>>::value)

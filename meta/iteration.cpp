@@ -4,6 +4,7 @@
 #include "kernels/range.h"
 
 namespace mcn {
+
 Iteration::Iteration(const McnModel& model, Backend& backend, MamlConfig maml, const ObjectiveConfig& objective,
                      bool use_graph)
     : model_(model), maml_(std::move(maml)), objective_(objective), replay_(backend, use_graph) {
